@@ -1,0 +1,246 @@
+# lua-zenlayer. `make help` lists the targets; every ?= can be given on the command line.
+
+LUA        ?= lua5.4
+BUILD      ?= build
+PREFIX     ?= /usr/local
+PKG_CONFIG ?= pkg-config
+INSTALL    ?= install
+WERROR     ?= 0
+V          ?= 0
+
+# ---- which Lua ---------------------------------------------------------------------------------
+# LUA is an interpreter: lua5.4, a path to one, or any other name that can be asked what it is.
+FLAVOURS := lua5.1 lua5.2 lua5.3 lua5.4 luajit
+FLAVOUR  := $(filter $(FLAVOURS),$(notdir $(LUA)))
+ifeq ($(FLAVOUR),)
+FLAVOUR  := $(filter $(FLAVOURS),$(shell $(LUA) -e \
+              'io.write(jit and "luajit" or (_VERSION:lower():gsub(" ", "")))' 2>/dev/null))
+endif
+ifeq ($(FLAVOUR)$(filter help clean,$(MAKECMDGOALS)),)
+$(error LUA=$(LUA) is none of $(FLAVOURS), nor an interpreter of one of them)
+endif
+LUA_ABI  := $(if $(filter luajit,$(FLAVOUR)),5.1,$(FLAVOUR:lua%=%))
+
+# Where the headers are: LUA_INCDIR or LUA_CFLAGS say so, or else pkg-config does.
+ifdef LUA_INCDIR
+LUA_CFLAGS ?= -I$(LUA_INCDIR)
+endif
+ifndef LUA_CFLAGS
+LUA_PKGS   := $(if $(filter luajit,$(FLAVOUR)),luajit, \
+                lua$(LUA_ABI) lua-$(LUA_ABI) lua$(subst .,,$(LUA_ABI)))
+LUA_PKG    := $(firstword $(foreach p,$(LUA_PKGS), \
+                $(shell $(PKG_CONFIG) --exists $(p) 2>/dev/null && echo $(p))) \
+                $(if $(filter luajit,$(FLAVOUR)),,$(shell $(PKG_CONFIG) --exists \
+                'lua >= $(LUA_ABI) lua < $(LUA_ABI).99' 2>/dev/null && echo lua)))
+LUA_CFLAGS := $(if $(LUA_PKG),$(shell $(PKG_CONFIG) --cflags-only-I $(LUA_PKG)))
+endif
+
+# ---- flags -------------------------------------------------------------------------------------
+# CFLAGS, CPPFLAGS and LDFLAGS are left to the user; they come last, so they win.
+PACKAGES    := libcurl libcrypto
+DEPS_CFLAGS ?= $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
+DEPS_LIBS   ?= $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
+DEPS_CFLAGS := $(DEPS_CFLAGS)
+DEPS_LIBS   := $(DEPS_LIBS)
+
+FEATURES ?= -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE
+WARNINGS ?= -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
+ifdef SANITIZE
+HARDEN   ?=
+OPTIMIZE ?= -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+else
+HARDEN   ?= -fstack-protector-strong $(if $(findstring _FORTIFY_SOURCE,$(CFLAGS) $(CPPFLAGS)),, \
+              -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+OPTIMIZE ?= -O2 -g
+endif
+
+CORE_CPPFLAGS = -iquote . -iquote api $(FEATURES) $(DEPS_CFLAGS) $(CPPFLAGS)
+LUA_CPPFLAGS  = -iquote . -iquote api $(FEATURES) $(LUA_CFLAGS) $(DEPS_CFLAGS) $(CPPFLAGS)
+ALL_CFLAGS    = -std=c11 $(OPTIMIZE) -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(HARDEN) \
+                $(if $(filter 1,$(WERROR)),-Werror) $(CFLAGS)
+
+# The module is never unloaded (nodelete): libcurl's global state cannot be taken down safely.
+# It leaves Lua's own symbols to the interpreter that loads it.
+ifeq ($(shell uname -s),Darwin)
+LIBFLAG     ?= -bundle -undefined dynamic_lookup
+MODULE_LINK  = $(LIBFLAG) -Wl,-exported_symbol,_luaopen_*
+else
+LIBFLAG     ?= -shared
+MODULE_LINK  = $(LIBFLAG) -Wl,-z,nodelete -Wl,--version-script=zenlayer.map
+PROGRAM_LINK = -Wl,--as-needed -Wl,-z,relro -Wl,-z,now
+endif
+ALL_LDFLAGS   = $(PROGRAM_LINK) $(LDFLAGS)
+ALL_LIBS      = $(DEPS_LIBS) -lm $(LIBS)
+
+# ---- files -------------------------------------------------------------------------------------
+OUT      := $(BUILD)/$(FLAVOUR)
+CORE     := $(BUILD)/core
+MODULE   := $(OUT)/zenlayer.so
+STATIC   := $(OUT)/libzenlayer.a
+
+CORE_SRC := $(sort $(wildcard api/*.c))
+LUA_SRC  := lua_zenlayer.c $(sort $(wildcard binding/*.c))
+TEST_SRC := $(sort $(wildcard spec/core/test_*.c))
+TEST_AID := $(filter-out $(TEST_SRC),$(sort $(wildcard spec/core/*.c)))
+LIB_LUA  := $(sort $(patsubst lib/%,%,$(shell find lib -name '*.lua' 2>/dev/null)))
+
+CORE_OBJ := $(CORE_SRC:api/%.c=$(CORE)/obj/%.o)
+LUA_OBJ  := $(LUA_SRC:%.c=$(OUT)/obj/%.o)
+AID_OBJ  := $(TEST_AID:spec/core/%.c=$(CORE)/tests/%.o)
+TESTS    := $(TEST_SRC:spec/core/%.c=$(CORE)/tests/%)
+
+INST_LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_ABI)
+INST_LUADIR ?= $(PREFIX)/share/lua/$(LUA_ABI)
+
+# A line for each step; the whole command with V=1, nothing with -s.
+quiet  = $(if $(filter 1,$(V)),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '  $(1)';) )
+run    = spec/run --lua '$(LUA)'
+JOBS  := $(shell nproc 2>/dev/null || echo 2)
+# Another run of this file: in parallel, unless the user said how.
+remake = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS))
+export LUA CC PKG_CONFIG
+
+.PHONY: all static core core-tests install uninstall clean help test asan memcheck demo lint format \
+        check-warnings headers-alone lint-rules lua-headers deps FORCE
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: $(MODULE)     ## the module, build/<lua>/zenlayer.so (LUA=lua5.4; or lua5.1, lua5.2, lua5.3, luajit)
+static: $(STATIC)  ## the same for hosts that link it: build/<lua>/libzenlayer.a
+core-tests: $(TESTS) ## the C tests of the core: build/core/tests/
+
+core: $(CORE_OBJ)
+
+$(MODULE): $(LUA_OBJ) $(CORE_OBJ) zenlayer.map
+	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(MODULE_LINK) $(ALL_LDFLAGS) \
+	    $(LUA_OBJ) $(CORE_OBJ) $(ALL_LIBS) -o $@
+
+$(STATIC): $(LUA_OBJ) $(CORE_OBJ)
+	$(call quiet,AR $@)rm -f $@ && $(AR) rcs $@ $^
+
+$(CORE)/obj/%.o: api/%.c $(CORE)/flags
+	$(call quiet,CC $<)mkdir -p $(@D) && \
+	    $(CC) $(CORE_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(OUT)/obj/%.o: %.c $(OUT)/flags
+	$(call quiet,CC $< [$(FLAVOUR)])mkdir -p $(@D) && \
+	    $(CC) $(LUA_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(CORE)/tests/%.o: spec/core/%.c $(CORE)/flags
+	$(call quiet,CC $<)mkdir -p $(@D) && \
+	    $(CC) $(CORE_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(CORE)/tests/test_%: $(CORE)/tests/test_%.o $(AID_OBJ) $(CORE_OBJ)
+	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ -lcmocka $(ALL_LIBS) -o $@
+
+# The flags that the objects of a folder were made with; when they change, the objects are remade.
+same_or_write = mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' >$@.new; \
+                if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(CORE)/flags: FORCE
+	@test -n '$(DEPS_LIBS)' || { \
+	    echo 'lua-zenlayer: pkg-config does not find $(PACKAGES); install them (make deps),' >&2; \
+	    echo 'or give DEPS_CFLAGS and DEPS_LIBS.' >&2; exit 1; }
+	@$(call same_or_write,$(CC) $(CORE_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS))
+
+# Are these the headers of the Lua that was asked for?
+read_lua_h = { echo '\#include <lua.h>'; echo '\#if LUA_VERSION_NUM != $(subst .,0,$(LUA_ABI))'; \
+               echo '\#error "lua.h is that of another Lua"'; echo '\#endif'; \
+               $(if $(filter luajit,$(FLAVOUR)),echo '\#include <luajit.h>';) } | \
+             $(CC) $(LUA_CPPFLAGS) -E -x c - -o /dev/null
+
+$(OUT)/flags: FORCE
+	@$(read_lua_h) || { \
+	    echo 'lua-zenlayer: no headers of $(FLAVOUR) here: LUA=$(LUA) LUA_CFLAGS=$(LUA_CFLAGS)' >&2; \
+	    echo 'Install its development package, or give LUA_INCDIR=<the folder with lua.h>.' >&2; \
+	    exit 1; }
+	@$(call same_or_write,$(CC) $(LUA_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS))
+
+-include $(wildcard $(CORE)/obj/*.d $(CORE)/tests/*.d $(OUT)/obj/*.d $(OUT)/obj/binding/*.d)
+
+# ---- install -----------------------------------------------------------------------------------
+define install_lua
+	$(INSTALL) -d '$(DESTDIR)$(INST_LUADIR)/$(dir $(1))'
+	$(INSTALL) -m 644 'lib/$(1)' '$(DESTDIR)$(INST_LUADIR)/$(1)'
+
+endef
+
+install: all ## the module under PREFIX (/usr/local), or INST_LIBDIR and INST_LUADIR; DESTDIR is honoured
+	$(INSTALL) -d '$(DESTDIR)$(INST_LIBDIR)'
+	$(INSTALL) -m 755 $(MODULE) '$(DESTDIR)$(INST_LIBDIR)/zenlayer.so'
+	$(foreach f,$(LIB_LUA),$(call install_lua,$(f)))
+
+uninstall: ## what install put there
+	rm -f '$(DESTDIR)$(INST_LIBDIR)/zenlayer.so' $(LIB_LUA:%='$(DESTDIR)$(INST_LUADIR)/%')
+
+clean: ## remove the build folder
+	rm -rf $(BUILD)
+
+# ---- run ---------------------------------------------------------------------------------------
+deps: ## what building and testing need (on Debian and Ubuntu it is installed)
+	@.ci/deps build test
+
+test: ## install what is missing, build, run every test; TESTS_ONLY="file…" for some of them
+	@.ci/deps build test
+	@$(remake) all core-tests
+	@$(run) --build $(BUILD) $(TESTS_ONLY)
+
+demo: ## install what is missing, build, show the module at work against the sandbox
+	@.ci/deps build demo
+	@$(remake) all
+	@LUA_CPATH='$(abspath $(OUT))/?.so;;' LUA_PATH='$(abspath lib)/?.lua;;' examples/demo.sh
+
+ASAN_CC    ?= gcc
+ASAN_BUILD := $(BUILD)/asan
+# A folder of one file: the options for the interpreter alone. What the specs start (shells, python,
+# openssl) has libasan preloaded too, and their leaks are not ours.
+ASAN_OWN   := $(abspath $(ASAN_BUILD))/options
+asan: export ASAN_OPTIONS = handle_segv=2:abort_on_error=0:detect_leaks=0:include_if_exists=$(ASAN_OWN)/%b
+asan: export UBSAN_OPTIONS = print_stacktrace=1
+asan: ## the tests of core and binding under AddressSanitizer (with leaks) and UBSan
+	@.ci/deps build test
+	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined all core-tests
+	@mkdir -p $(ASAN_OWN) && for name in $(notdir $(TESTS)) $$(basename "$$(command -v $(LUA))"); do \
+	    echo detect_leaks=1 >$(ASAN_OWN)/$$name; done
+	@$(run) --build $(ASAN_BUILD) --timeout 900 \
+	    --preload "$$($(ASAN_CC) -print-file-name=libasan.so)" $(TESTS_ONLY)
+
+VALGRIND ?= valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
+            --show-leak-kinds=definite --num-callers=30
+memcheck: ## the same tests under valgrind
+	@.ci/deps build test memcheck
+	@$(remake) all core-tests
+	@$(run) --build $(BUILD) --timeout 1800 --wrap '$(VALGRIND)' $(TESTS_ONLY)
+
+lint: ## format, static analysis, and the rules of the house
+	@.ci/deps build lint
+	@$(remake) all core-tests
+	@$(remake) lint-rules
+
+# In a make of its own: what deps has installed is found when make starts.
+lint-rules:
+	@LINT_MODULE=$(MODULE) LINT_OBJ=$(CORE)/obj LINT_CPPFLAGS='$(LUA_CPPFLAGS)' .ci/lint
+
+format: ## clang-format in place
+	clang-format -i $(wildcard *.c api/*.[ch] binding/*.[ch] spec/core/*.[ch])
+
+headers-alone: # each header compiles by itself
+	@set -e; for h in $(wildcard api/*.h binding/*.h); do \
+	    echo "#include \"$$h\"" | $(CC) $(LUA_CPPFLAGS) $(ALL_CFLAGS) -fsyntax-only -x c -; done
+
+lua-headers: # says by its exit status whether the headers of LUA are here
+	@$(read_lua_h)
+
+check-warnings: ## everything compiles without a warning: gcc and clang, every Lua that has headers here
+	@.ci/deps build warnings
+	@failed=; for cc in gcc clang; do \
+	    remake="$(remake) -k -s CC=$$cc WERROR=1 BUILD=$(BUILD)/check/$$cc"; \
+	    $$remake core core-tests || { failed="$$failed $$cc/core"; continue; }; \
+	    for lua in $(FLAVOURS); do \
+	        if ! $(MAKE) -s LUA=$$lua lua-headers >/dev/null 2>&1; then echo "$$cc $$lua: no headers"; \
+	        elif $$remake LUA=$$lua all static headers-alone; then echo "$$cc $$lua: clean"; \
+	        else failed="$$failed $$cc/$$lua"; fi; done; done; \
+	    test -z "$$failed" || { echo "check-warnings: failed:$$failed" >&2; exit 1; }
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^=#]*## */\1\t/p' Makefile | awk -F'\t' '{ printf "  %-15s %s\n", $$1, $$2 }'

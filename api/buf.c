@@ -1,0 +1,193 @@
+#include "buf.h"
+
+#include <openssl/crypto.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+zl_view zl_view_of(const char *text) {
+    return (zl_view){text, text == NULL ? 0 : strlen(text)};
+}
+
+zl_view zl_buf_view(const zl_buf *buf) {
+    return (zl_view){buf->data, buf->len};
+}
+
+bool zl_view_equal(zl_view a, zl_view b) {
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+static unsigned char lower(char c) {
+    return (unsigned char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+}
+
+bool zl_view_equal_nocase(zl_view a, zl_view b) {
+    if (a.len != b.len) {
+        return false;
+    }
+    for (size_t i = 0; i < a.len; i++) {
+        if (lower(a.data[i]) != lower(b.data[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool zl_view_starts_with(zl_view text, zl_view prefix) {
+    return text.len >= prefix.len && zl_view_equal((zl_view){text.data, prefix.len}, prefix);
+}
+
+bool zl_buf_ok(const zl_buf *buf) {
+    return !buf->failed;
+}
+
+bool zl_buf_reserve(zl_buf *buf, size_t more) {
+    if (buf->failed) {
+        return false;
+    }
+    if (more < buf->cap - buf->len) { /* never true of cap 0: the NUL needs its place too */
+        return true;
+    }
+    size_t cap = buf->cap < 64 ? 64 : buf->cap;
+    while (cap - buf->len <= more) {
+        if (cap > SIZE_MAX / 2) {
+            buf->failed = true;
+            return false;
+        }
+        cap *= 2;
+    }
+    /* Not realloc: it may move the bytes and leave the old ones behind unwiped. */
+    char *data = malloc(cap);
+    if (data == NULL) {
+        buf->failed = true;
+        return false;
+    }
+    if (buf->data != NULL) {
+        memcpy(data, buf->data, buf->len + 1);
+        OPENSSL_cleanse(buf->data, buf->len + 1);
+        free(buf->data);
+    }
+    data[buf->len] = '\0';
+    buf->data = data;
+    buf->cap = cap;
+    return true;
+}
+
+void zl_buf_add(zl_buf *buf, const char *data, size_t len) {
+    if (!zl_buf_reserve(buf, len)) {
+        return;
+    }
+    if (len > 0) {
+        memcpy(buf->data + buf->len, data, len);
+        buf->len += len;
+    }
+    buf->data[buf->len] = '\0';
+}
+
+void zl_buf_add_view(zl_buf *buf, zl_view view) {
+    zl_buf_add(buf, view.data, view.len);
+}
+
+void zl_buf_add_text(zl_buf *buf, const char *text) {
+    zl_buf_add(buf, text, strlen(text));
+}
+
+void zl_buf_add_char(zl_buf *buf, char c) {
+    zl_buf_add(buf, &c, 1);
+}
+
+void zl_buf_add_int(zl_buf *buf, int64_t value) {
+    char digits[24];
+    int len = snprintf(digits, sizeof digits, "%lld", (long long)value);
+    zl_buf_add(buf, digits, (size_t)len);
+}
+
+void zl_buf_addf(zl_buf *buf, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int need = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (need < 0 || !zl_buf_reserve(buf, (size_t)need)) {
+        buf->failed = true;
+        return;
+    }
+    va_start(args, format);
+    (void)vsnprintf(buf->data + buf->len, (size_t)need + 1, format, args);
+    va_end(args);
+    buf->len += (size_t)need;
+}
+
+void zl_buf_set(zl_buf *buf, zl_view view) {
+    zl_buf_clear(buf);
+    zl_buf_add_view(buf, view);
+}
+
+void zl_buf_clear(zl_buf *buf) {
+    if (buf->data != NULL) {
+        OPENSSL_cleanse(buf->data, buf->len);
+        buf->data[0] = '\0';
+    }
+    buf->len = 0;
+    buf->failed = false;
+}
+
+void zl_buf_free(zl_buf *buf) {
+    if (buf->data != NULL) {
+        OPENSSL_cleanse(buf->data, buf->len);
+        free(buf->data);
+    }
+    *buf = (zl_buf){0};
+}
+
+/* The length of the well-formed sequence at s (at most `left` bytes), or 0. The bounds of the
+ * second byte are those of RFC 3629, section 4. */
+static size_t utf8_sequence(const unsigned char *s, size_t left) {
+    unsigned char low = 0x80, high = 0xBF;
+    size_t len;
+    if (s[0] < 0x80) {
+        return 1;
+    } else if (s[0] >= 0xC2 && s[0] <= 0xDF) {
+        len = 2;
+    } else if (s[0] >= 0xE0 && s[0] <= 0xEF) {
+        len = 3;
+        low = s[0] == 0xE0 ? 0xA0 : 0x80;
+        high = s[0] == 0xED ? 0x9F : 0xBF;
+    } else if (s[0] >= 0xF0 && s[0] <= 0xF4) {
+        len = 4;
+        low = s[0] == 0xF0 ? 0x90 : 0x80;
+        high = s[0] == 0xF4 ? 0x8F : 0xBF;
+    } else {
+        return 0;
+    }
+    if (left < len || s[1] < low || s[1] > high) {
+        return 0;
+    }
+    for (size_t i = 2; i < len; i++) {
+        if (s[i] < 0x80 || s[i] > 0xBF) {
+            return 0;
+        }
+    }
+    return len;
+}
+
+bool zl_utf8_valid(zl_view text) {
+    const unsigned char *s = (const unsigned char *)text.data;
+    for (size_t i = 0; i < text.len;) {
+        size_t len = utf8_sequence(s + i, text.len - i);
+        if (len == 0) {
+            return false;
+        }
+        i += len;
+    }
+    return true;
+}
+
+bool zl_header_safe(zl_view text) {
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] == '\r' || text.data[i] == '\n' || text.data[i] == '\0') {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,23 @@
+#include "clock.h"
+
+#include <sys/random.h>
+#include <time.h>
+
+/* 53 random bits as a number in [0, 1). The kernel gives 8 bytes without fail once its pool is up;
+ * before that, early in a boot, the nanoseconds are better than waiting. */
+static double draw(const struct timespec *mono) {
+    uint64_t bits;
+    if (getrandom(&bits, sizeof bits, GRND_NONBLOCK) != (ssize_t)sizeof bits) {
+        bits = (uint64_t)mono->tv_nsec * 0x9E3779B97F4A7C15u;
+    }
+    return (double)(bits >> 11) / 9007199254740992.0;
+}
+
+void zl_clock_now(zl_moment *now) {
+    struct timespec mono = {0, 0}, wall = {0, 0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &mono);
+    (void)clock_gettime(CLOCK_REALTIME, &wall);
+    now->mono_ms = (int64_t)mono.tv_sec * 1000 + mono.tv_nsec / 1000000;
+    now->wall_s = (int64_t)wall.tv_sec;
+    now->random = draw(&mono);
+}

@@ -1,0 +1,11 @@
+/* The real clocks and the kernel's random numbers, for drivers. The core's rules never call this.
+ */
+#ifndef ZL_CLOCK_H
+#define ZL_CLOCK_H
+
+#include "retry.h"
+
+/* The present moment, with a fresh random number from getrandom(2). */
+void zl_clock_now(zl_moment *now);
+
+#endif

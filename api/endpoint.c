@@ -1,0 +1,130 @@
+#include "endpoint.h"
+
+#include <string.h>
+
+typedef struct authority {
+    zl_view host; /* with the brackets of an IPv6 address */
+    int port;     /* 0: none given */
+} authority;
+
+static bool is_host_char(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_';
+}
+
+static bool is_v6_char(char c) {
+    return (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || (c >= '0' && c <= '9') || c == ':' ||
+           c == '.';
+}
+
+/* The length of the host that text begins with; 0 if there is none. */
+static size_t host_length(zl_view text) {
+    size_t len = 0;
+    if (text.len > 0 && text.data[0] == '[') {
+        for (len = 1; len < text.len && is_v6_char(text.data[len]); len++) {
+        }
+        return len > 1 && len < text.len && text.data[len] == ']' ? len + 1 : 0;
+    }
+    while (len < text.len && is_host_char(text.data[len])) {
+        len++;
+    }
+    return len;
+}
+
+static const char *parse_authority(zl_view text, authority *out) {
+    size_t host_len = host_length(text);
+    if (host_len == 0 || host_len > 255) {
+        return "has no valid host name";
+    }
+    out->host = (zl_view){text.data, host_len};
+    out->port = 0;
+    if (host_len == text.len) {
+        return NULL;
+    }
+    if (text.data[host_len] != ':' || text.len - host_len > 6) {
+        return "has something after its host that is no port";
+    }
+    for (size_t i = host_len + 1; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') {
+            return "has something after its host that is no port";
+        }
+        out->port = out->port * 10 + (text.data[i] - '0');
+    }
+    return out->port >= 1 && out->port <= 65535 ? NULL : "has a port outside 1 to 65535";
+}
+
+/* "127." and three more numbers; "127.evil.example" is a name like any other. */
+static bool is_loopback_v4(zl_view host) {
+    int dots = 0;
+    if (!zl_view_starts_with(host, ZL_LIT("127."))) {
+        return false;
+    }
+    for (size_t i = 0, digits = 0; i < host.len; i++) {
+        if (host.data[i] == '.') {
+            dots++;
+            digits = 0;
+        } else if (host.data[i] < '0' || host.data[i] > '9' || ++digits > 3) {
+            return false;
+        }
+    }
+    return dots == 3 && host.data[host.len - 1] != '.';
+}
+
+static bool is_loopback(zl_view host) {
+    return zl_view_equal_nocase(host, ZL_LIT("localhost")) ||
+           zl_view_equal(host, ZL_LIT("[::1]")) || is_loopback_v4(host);
+}
+
+const char *zl_endpoint_parse(zl_endpoint *out, zl_view url) {
+    *out = (zl_endpoint){0};
+    bool tls = url.len >= 8 && zl_view_equal_nocase((zl_view){url.data, 8}, ZL_LIT("https://"));
+    bool plain = url.len >= 7 && zl_view_equal_nocase((zl_view){url.data, 7}, ZL_LIT("http://"));
+    if (!tls && !plain) {
+        return "is no https:// URL";
+    }
+    size_t skip = tls ? 8 : 7;
+    zl_view rest = {url.data + skip, url.len - skip};
+    if (rest.len > 0 && rest.data[rest.len - 1] == '/') {
+        rest.len--;
+    }
+    if (rest.len > 0 && memchr(rest.data, '@', rest.len) != NULL) {
+        return "must not carry a user or a password";
+    }
+    if (rest.len > 0 &&
+        (memchr(rest.data, '/', rest.len) != NULL || memchr(rest.data, '?', rest.len) != NULL ||
+         memchr(rest.data, '#', rest.len) != NULL)) {
+        return "must end after the host and port";
+    }
+    authority at;
+    const char *problem = parse_authority(rest, &at);
+    if (problem != NULL) {
+        return problem;
+    }
+    if (plain && !is_loopback(at.host)) {
+        return "is http://, which is accepted for loopback addresses alone";
+    }
+    out->tls = tls;
+    zl_buf_add_view(&out->host, at.host);
+    if (at.port != 0 && at.port != (tls ? 443 : 80)) {
+        zl_buf_add_char(&out->host, ':');
+        zl_buf_add_int(&out->host, at.port);
+    }
+    zl_buf_add_text(&out->base, tls ? "https://" : "http://");
+    zl_buf_add_view(&out->base, zl_buf_view(&out->host));
+    return NULL;
+}
+
+void zl_endpoint_free(zl_endpoint *endpoint) {
+    zl_buf_free(&endpoint->base);
+    zl_buf_free(&endpoint->host);
+    *endpoint = (zl_endpoint){0};
+}
+
+const char *zl_endpoint_check_address(zl_view address, bool *loopback) {
+    authority at;
+    const char *problem = parse_authority(address, &at);
+    if (problem == NULL) {
+        *loopback = is_loopback(at.host);
+    }
+    return problem;
+}

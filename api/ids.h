@@ -1,0 +1,31 @@
+/* A list of distinct instance ids, in the order they came. */
+#ifndef ZL_IDS_H
+#define ZL_IDS_H
+
+#include "buf.h"
+
+/* Owns its memory; all zero is the empty list. */
+typedef struct zl_ids {
+    zl_buf bytes; /* the ids, one after another */
+    size_t *ends; /* where each one ends in bytes */
+    size_t count;
+    size_t room;   /* of ends */
+    size_t *table; /* open addressing: the index of an id plus one, or 0 for a free place */
+    size_t table_size;
+} zl_ids;
+
+/* Append a copy of id; one that is there already is left where it is.
+ * ZL_ERR_ARG: empty, with a NUL byte, or no valid UTF-8. ZL_ERR_NOMEM: the list is as before. */
+int zl_ids_add(zl_ids *ids, zl_view id);
+
+/* Id i, from 0. Valid until the next add. */
+zl_view zl_ids_at(const zl_ids *ids, size_t i);
+
+/* Whether id is in the list; then *index (may be NULL) is its place. */
+bool zl_ids_find(const zl_ids *ids, zl_view id, size_t *index);
+
+/* Move: *from is left empty. */
+void zl_ids_move(zl_ids *to, zl_ids *from);
+void zl_ids_free(zl_ids *ids);
+
+#endif

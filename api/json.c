@@ -1,0 +1,76 @@
+#include "json.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void add_escape(zl_buf *out, unsigned char c) {
+    switch (c) {
+    case '"': zl_buf_add(out, "\\\"", 2); break;
+    case '\\': zl_buf_add(out, "\\\\", 2); break;
+    case '\b': zl_buf_add(out, "\\b", 2); break;
+    case '\f': zl_buf_add(out, "\\f", 2); break;
+    case '\n': zl_buf_add(out, "\\n", 2); break;
+    case '\r': zl_buf_add(out, "\\r", 2); break;
+    case '\t': zl_buf_add(out, "\\t", 2); break;
+    default: zl_buf_addf(out, "\\u%04x", (unsigned)c); break;
+    }
+}
+
+void zl_json_add_string(zl_buf *out, zl_view text) {
+    zl_buf_add_char(out, '"');
+    size_t start = 0; /* of the run that needs no escape */
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        if (c < 0x20 || c == '"' || c == '\\') {
+            zl_buf_add(out, text.data + start, i - start);
+            add_escape(out, c);
+            start = i + 1;
+        }
+    }
+    if (start < text.len) {
+        zl_buf_add(out, text.data + start, text.len - start);
+    }
+    zl_buf_add_char(out, '"');
+}
+
+/* printf writes the locale's decimal point and pads exponents ("1e+05", "1,5"): make it "1e5",
+ * "1.5". The result is never longer than what it is made from. */
+static void add_plain(zl_buf *out, const char *text) {
+    const char *exponent = strchr(text, 'e');
+    for (const char *p = text; *p != '\0' && p != exponent; p++) {
+        bool digit = (*p >= '0' && *p <= '9') || *p == '-';
+        zl_buf_add_char(out, digit ? *p : '.');
+    }
+    if (exponent != NULL) {
+        zl_buf_add_char(out, 'e');
+        zl_buf_add_int(out, strtol(exponent + 1, NULL, 10));
+    }
+}
+
+bool zl_json_add_double(zl_buf *out, double value) {
+    if (!isfinite(value)) {
+        return false;
+    }
+    if (fabs(value) <= 9007199254740992.0 && floor(value) == value) {
+        if (signbit(value) && value == 0.0) {
+            zl_buf_add_text(out, "-0");
+        } else {
+            zl_buf_add_int(out, (int64_t)value);
+        }
+        return true;
+    }
+    /* 17 digits always read back the same; with 15, printf itself drops the zeros of what is
+     * shorter, but subnormals have fewer digits to begin with. */
+    char text[40];
+    for (int digits = fabs(value) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) {
+            break;
+        }
+    }
+    add_plain(out, text);
+    return true;
+}

@@ -1,0 +1,128 @@
+/* Many calls with one aim, and the account of every id.
+ *
+ * An operation moves no bytes. A driver asks it for the next step, sends what it says, and reports
+ * what came:
+ *
+ *     for (;;) {
+ *         zl_operation_step(op, &now, &step);
+ *         SEND     send step.request as call step.n, then ask again
+ *         WAIT     nothing is in flight: ask again in step.wait_ms
+ *         PENDING  an answer is awaited: ask again after reporting one, or in step.wait_ms
+ *         DONE     the results are there
+ *     }
+ *
+ * Calls are numbered from 1. Instance ids go in batches of ZL_REQUEST_IDS_MAX, one call each, and
+ * call n is batch n. */
+#ifndef ZL_OPERATION_H
+#define ZL_OPERATION_H
+
+#include "call.h"
+#include "client.h"
+#include "ids.h"
+
+typedef struct zl_operation zl_operation;
+
+/* StopInstances; DescribeInstancesStatus of ids, or of all there are; any one call. */
+typedef enum zl_aim { ZL_AIM_STOP, ZL_AIM_STATUS, ZL_AIM_STATUS_PAGES, ZL_AIM_CALL } zl_aim;
+
+/* What an operation is given besides its aim. Borrowed for the time of the constructor. */
+typedef struct zl_operation_options {
+    zl_view service;        /* empty: the client's, with its version */
+    zl_view version;        /* empty: the service's default; ZL_ERR_ARG if it has none */
+    int max_attempts;       /* 0: the client's */
+    int64_t deadline_ms;    /* from now; 0: the client's */
+    int64_t timeout_ms;     /* of one attempt; 0: the client's */
+    bool continue_on_error; /* start further batches after one failed */
+} zl_operation_options;
+
+/* The constructors. Each takes a reference to the client. *ids and *body are moved into the
+ * operation, also when it fails (they are empty afterwards). ZL_ERR_NOMEM, ZL_ERR_ARG. */
+
+/* StopInstances for every id; force: forceShutdown. */
+int zl_operation_new_stop(zl_operation **out, zl_client *client,
+                          const zl_operation_options *options, const zl_moment *now, zl_ids *ids,
+                          zl_tristate force);
+
+/* DescribeInstancesStatus for every id; with no ids (NULL), for all there are, page by page. */
+int zl_operation_new_status(zl_operation **out, zl_client *client,
+                            const zl_operation_options *options, const zl_moment *now, zl_ids *ids);
+
+/* One call of any action, with a JSON text for a body. `Describe…` and StopInstances are idempotent
+ * by themselves. */
+int zl_operation_new_call(zl_operation **out, zl_client *client,
+                          const zl_operation_options *options, const zl_moment *now, zl_view action,
+                          zl_buf *body, bool idempotent);
+
+/* NULL is fine. Calls in flight are forgotten; the driver has dropped them before. */
+void zl_operation_free(zl_operation *op);
+
+typedef enum zl_step_kind {
+    ZL_STEP_SEND,
+    ZL_STEP_WAIT,
+    ZL_STEP_PENDING,
+    ZL_STEP_DONE
+} zl_step_kind;
+
+typedef struct zl_step {
+    zl_step_kind kind;
+    size_t n;                  /* SEND: the number of the call */
+    const zl_request *request; /* SEND: valid until this call is reported on */
+    int64_t wait_ms;           /* WAIT, PENDING: at least 1 */
+} zl_step;
+
+/* What to do next. ZL_ERR_NOMEM or ZL_ERR_CRYPTO: nothing changed, and it may be asked again. */
+int zl_operation_step(zl_operation *op, const zl_moment *now, zl_step *out);
+
+/* Report on call n: it was answered; or there is no answer (code, sent: see zl_judge_failure). A
+ * report on a call that is not in flight is ignored, and false. */
+bool zl_operation_answered(zl_operation *op, size_t n, const zl_moment *now,
+                           const zl_answer *answer);
+bool zl_operation_failed(zl_operation *op, size_t n, const zl_moment *now, zl_code code,
+                         zl_view message, bool sent);
+
+/* End it now: what is not settled fails with CANCELLED, what is in flight as unknown (report its
+ * failure before, if more is known). False if it was done already. */
+bool zl_operation_cancel(zl_operation *op, zl_view message);
+
+bool zl_operation_is_done(const zl_operation *op);
+
+/* When it must be over, on the monotonic clock; how long one attempt may take. */
+int64_t zl_operation_deadline_ms(const zl_operation *op);
+int64_t zl_operation_timeout_ms(const zl_operation *op);
+
+zl_aim zl_operation_aim(const zl_operation *op);
+
+/* The pointer of the driver that carries it, for whoever frees the operation to find it (NULL at
+ * first); and a number that its owner may give it (0 at first). */
+void *zl_operation_driver(const zl_operation *op);
+void zl_operation_set_driver(zl_operation *op, void *driver);
+int zl_operation_tag(const zl_operation *op);
+void zl_operation_set_tag(zl_operation *op, int tag);
+
+/* The results. Views and pointers live as long as the operation. */
+
+/* NULL: every call was accepted, and no id refused in passing. Otherwise the failure that came
+ * first, with the outcome of the whole operation. */
+const zl_error *zl_operation_error(const zl_operation *op);
+
+/* True when memory ran out for a part of the account: then no result must be made of it. */
+bool zl_operation_is_incomplete(const zl_operation *op);
+
+/* The action's name; the ids, as they are batched; how many calls or batches there are. */
+zl_view zl_operation_action(const zl_operation *op);
+const zl_ids *zl_operation_ids(const zl_operation *op);
+size_t zl_operation_count(const zl_operation *op);
+
+/* One call or batch, n from 1. */
+typedef struct zl_batch {
+    size_t first, count; /* its ids */
+    zl_outcome outcome;
+    int attempts;
+    zl_view request_id;       /* empty: not known */
+    const zl_ids *failed_ids; /* NULL: none */
+    const zl_error *error;    /* NULL: none, or never begun */
+} zl_batch;
+
+zl_batch zl_operation_batch(const zl_operation *op, size_t n);
+
+#endif

@@ -1,0 +1,146 @@
+#include "request.h"
+
+#include "error.h"
+#include "json.h"
+#include "zenlayer.h"
+
+#define CONTENT_TYPE "application/json; charset=utf-8"
+
+/* Begin header `name`; the value is appended next, then end_header. */
+static void begin_header(zl_request *out, const char *name) {
+    struct zl_header_place *place = &out->headers[out->header_count];
+    place->start = out->lines.len;
+    zl_buf_add_text(&out->lines, name);
+    place->name_len = out->lines.len - place->start;
+    zl_buf_add_text(&out->lines, ": ");
+}
+
+static void end_header(zl_request *out) {
+    struct zl_header_place *place = &out->headers[out->header_count++];
+    place->len = out->lines.len - place->start;
+    zl_buf_add_char(&out->lines, '\0');
+}
+
+static void add_header(zl_request *out, const char *name, zl_view value) {
+    begin_header(out, name);
+    zl_buf_add_view(&out->lines, value);
+    end_header(out);
+}
+
+static int add_authorization(zl_request *out, zl_signer *signer, const zl_sign_input *in) {
+    size_t len = zl_signer_authorization_len(signer);
+    begin_header(out, "Authorization");
+    if (!zl_buf_reserve(&out->lines, len)) {
+        return ZL_ERR_NOMEM;
+    }
+    int rc = zl_sign(signer, in, out->lines.data + out->lines.len);
+    if (rc == ZL_OK) {
+        out->lines.len += len;
+        end_header(out);
+    }
+    return rc;
+}
+
+int zl_request_build(zl_request *out, const zl_sender *sender, const zl_action *action,
+                     zl_view body, int64_t timestamp_s) {
+    zl_buf_clear(&out->url);
+    zl_buf_clear(&out->lines);
+    out->header_count = 0;
+    out->body = body;
+
+    zl_buf_add_view(&out->url, zl_buf_view(&sender->endpoint.base));
+    zl_buf_add_text(&out->url, "/api/v2/");
+    zl_buf_add_view(&out->url, action->service);
+
+    add_header(out, "Host", zl_buf_view(&sender->endpoint.host));
+    add_header(out, "Content-Type", ZL_LIT(CONTENT_TYPE));
+    add_header(out, "User-Agent", zl_buf_view(&sender->user_agent));
+    add_header(out, "X-ZC-Action", action->name);
+    add_header(out, "X-ZC-Version", action->version);
+    add_header(out, "X-ZC-Service", action->service);
+    begin_header(out, "X-ZC-Timestamp");
+    zl_buf_add_int(&out->lines, timestamp_s);
+    end_header(out);
+    if (!zl_signer_is_token(sender->signer)) {
+        add_header(out, "X-ZC-Signature-Method", ZL_LIT("ZC2-HMAC-SHA256"));
+    }
+    add_header(out, "X-ZC-Sdk-Lang", ZL_LIT("lua"));
+    add_header(out, "X-ZC-Sdk-Version", ZL_LIT(ZL_VERSION));
+    zl_sign_input in = {
+        .host = zl_buf_view(&sender->endpoint.host),
+        .content_type = ZL_LIT(CONTENT_TYPE),
+        .body = body,
+        .timestamp_s = timestamp_s,
+    };
+    int rc = add_authorization(out, sender->signer, &in);
+    if (rc == ZL_OK && !(zl_buf_ok(&out->url) && zl_buf_ok(&out->lines))) {
+        rc = ZL_ERR_NOMEM;
+    }
+    return rc;
+}
+
+void zl_request_free(zl_request *request) {
+    zl_buf_free(&request->url);
+    zl_buf_free(&request->lines);
+    *request = (zl_request){0};
+}
+
+const char *zl_request_line(const zl_request *request, size_t i) {
+    return request->lines.data + request->headers[i].start;
+}
+
+zl_view zl_request_header_name(const zl_request *request, size_t i) {
+    return (zl_view){zl_request_line(request, i), request->headers[i].name_len};
+}
+
+zl_view zl_request_header_value(const zl_request *request, size_t i) {
+    size_t skip = request->headers[i].name_len + 2; /* ": " */
+    return (zl_view){zl_request_line(request, i) + skip, request->headers[i].len - skip};
+}
+
+static void add_ids(zl_buf *out, const zl_ids *ids, size_t first, size_t count) {
+    zl_buf_add_text(out, "\"instanceIds\":[");
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0) {
+            zl_buf_add_char(out, ',');
+        }
+        zl_json_add_string(out, zl_ids_at(ids, first + i));
+    }
+    zl_buf_add_char(out, ']');
+}
+
+void zl_request_add_stop(zl_buf *out, const zl_ids *ids, size_t first, size_t count,
+                         zl_tristate force) {
+    zl_buf_add_char(out, '{');
+    if (force != ZL_UNSET) {
+        zl_buf_add_text(out, "\"forceShutdown\":");
+        zl_buf_add_text(out, force == ZL_TRUE ? "true," : "false,");
+    }
+    add_ids(out, ids, first, count);
+    zl_buf_add_char(out, '}');
+}
+
+void zl_request_add_status(zl_buf *out, const zl_ids *ids, size_t first, size_t count) {
+    zl_buf_add_char(out, '{');
+    add_ids(out, ids, first, count);
+    /* The server's default page is 20 long: without this most of 100 ids would not be answered. */
+    zl_buf_addf(out, ",\"pageSize\":%zu}", count);
+}
+
+void zl_request_add_status_page(zl_buf *out, int64_t page_num) {
+    zl_buf_addf(out, "{\"pageNum\":%lld,\"pageSize\":%d}", (long long)page_num,
+                ZL_REQUEST_PAGE_SIZE);
+}
+
+zl_view zl_request_default_version(zl_view service) {
+    static const struct {
+        const char *service;
+        const char *version;
+    } known[] = {{"vm", "2026-04-01"}, {"bmc", "2026-02-01"}, {"zec", "2025-09-01"}};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (zl_view_equal(service, zl_view_of(known[i].service))) {
+            return zl_view_of(known[i].version);
+        }
+    }
+    return (zl_view){NULL, 0};
+}

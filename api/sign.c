@@ -1,0 +1,233 @@
+#include "sign.h"
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/opensslv.h>
+#include <openssl/params.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+
+#if OPENSSL_VERSION_NUMBER < 0x30000000L
+#error "lua-zenlayer needs OpenSSL 3.0 or newer"
+#endif
+
+#define METHOD "ZC2-HMAC-SHA256"
+#define SIGNED_HEADERS "content-type;host"
+
+struct zl_signer {
+    EVP_MD *sha256;
+    EVP_MD_CTX *digest;
+    EVP_MAC *hmac;
+    EVP_MAC_CTX *keyed; /* NULL: a token's signer */
+    zl_buf prefix;      /* what stands before the signature; of a token, the whole value */
+};
+
+/* An empty signer with everything fetched that both forms need. */
+static zl_signer *signer_new(void) {
+    zl_signer *signer = calloc(1, sizeof *signer);
+    if (signer == NULL) {
+        return NULL;
+    }
+    signer->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    signer->digest = EVP_MD_CTX_new();
+    if (signer->sha256 == NULL || signer->digest == NULL) {
+        zl_signer_free(signer);
+        return NULL;
+    }
+    return signer;
+}
+
+static int key_hmac(zl_signer *signer, zl_view password) {
+    char digest_name[] = "SHA256"; /* OSSL_PARAM wants it writable */
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest_name, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    signer->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    signer->keyed = signer->hmac == NULL ? NULL : EVP_MAC_CTX_new(signer->hmac);
+    if (signer->keyed == NULL) {
+        return ZL_ERR_NOMEM;
+    }
+    const unsigned char *key = (const unsigned char *)password.data;
+    return EVP_MAC_init(signer->keyed, key, password.len, params) == 1 ? ZL_OK : ZL_ERR_CRYPTO;
+}
+
+int zl_signer_new_key(zl_signer **out, zl_view key_id, zl_view password) {
+    *out = NULL;
+    if (key_id.len == 0 || key_id.len > ZL_SIGN_KEY_ID_MAX || password.len == 0 ||
+        !zl_header_safe(key_id)) {
+        return ZL_ERR_ARG;
+    }
+    zl_signer *signer = signer_new();
+    if (signer == NULL) {
+        return ZL_ERR_NOMEM;
+    }
+    zl_buf_add_text(&signer->prefix, METHOD " Credential=");
+    zl_buf_add_view(&signer->prefix, key_id);
+    zl_buf_add_text(&signer->prefix, ", SignedHeaders=" SIGNED_HEADERS ", Signature=");
+    int rc = zl_buf_ok(&signer->prefix) ? key_hmac(signer, password) : ZL_ERR_NOMEM;
+    if (rc != ZL_OK) {
+        zl_signer_free(signer);
+        return rc;
+    }
+    *out = signer;
+    return ZL_OK;
+}
+
+int zl_signer_new_token(zl_signer **out, zl_view token) {
+    *out = NULL;
+    if (token.len == 0 || !zl_header_safe(token)) {
+        return ZL_ERR_ARG;
+    }
+    zl_signer *signer = signer_new();
+    if (signer == NULL) {
+        return ZL_ERR_NOMEM;
+    }
+    /* The whole room at once: growing would leave the token in memory given back, wiped or not. */
+    (void)zl_buf_reserve(&signer->prefix, sizeof "Bearer " + token.len);
+    zl_buf_add_text(&signer->prefix, "Bearer ");
+    zl_buf_add_view(&signer->prefix, token);
+    if (!zl_buf_ok(&signer->prefix)) {
+        zl_signer_free(signer);
+        return ZL_ERR_NOMEM;
+    }
+    *out = signer;
+    return ZL_OK;
+}
+
+void zl_signer_free(zl_signer *signer) {
+    if (signer == NULL) {
+        return;
+    }
+    EVP_MAC_CTX_free(signer->keyed);
+    EVP_MAC_free(signer->hmac);
+    EVP_MD_CTX_free(signer->digest);
+    EVP_MD_free(signer->sha256);
+    zl_buf_free(&signer->prefix);
+    free(signer);
+}
+
+bool zl_signer_is_token(const zl_signer *signer) {
+    return signer->keyed == NULL;
+}
+
+size_t zl_signer_authorization_len(const zl_signer *signer) {
+    return signer->prefix.len + (zl_signer_is_token(signer) ? 0 : ZL_SIGN_HEX);
+}
+
+static void to_hex(const unsigned char digest[32], char out[ZL_SIGN_HEX]) {
+    static const char digits[] = "0123456789abcdef";
+    for (int i = 0; i < 32; i++) {
+        out[2 * i] = digits[digest[i] >> 4];
+        out[2 * i + 1] = digits[digest[i] & 15];
+    }
+}
+
+int zl_sign_sha256(zl_signer *signer, zl_view data, char out[ZL_SIGN_HEX]) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    if (EVP_DigestInit_ex2(signer->digest, signer->sha256, NULL) != 1 ||
+        EVP_DigestUpdate(signer->digest, data.data, data.len) != 1 ||
+        EVP_DigestFinal_ex(signer->digest, digest, NULL) != 1) {
+        return ZL_ERR_CRYPTO;
+    }
+    to_hex(digest, out);
+    return ZL_OK;
+}
+
+static char *put(char *to, const char *from, size_t len) {
+    memcpy(to, from, len);
+    return to + len;
+}
+
+#define PUT_LITERAL(to, text) put((to), (text), sizeof(text) - 1)
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
+/* A header's value as it is signed: lower(trim(value)). */
+static char *put_header_value(char *to, zl_view value) {
+    size_t start = 0, end = value.len;
+    while (start < end && is_blank(value.data[start])) {
+        start++;
+    }
+    while (end > start && is_blank(value.data[end - 1])) {
+        end--;
+    }
+    for (size_t i = start; i < end; i++) {
+        char c = value.data[i];
+        *to++ = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    }
+    return to;
+}
+
+size_t zl_sign_canonical_request(const zl_sign_input *in, const char body_sha256[ZL_SIGN_HEX],
+                                 char out[ZL_SIGN_CANONICAL_MAX]) {
+    if (in->host.len > ZL_SIGN_VALUE_MAX || in->content_type.len > ZL_SIGN_VALUE_MAX) {
+        return 0;
+    }
+    /* The URI is always "/" and the query always empty, whatever the request's path is. */
+    char *p = PUT_LITERAL(out, "POST\n/\n\ncontent-type:");
+    p = put_header_value(p, in->content_type);
+    p = PUT_LITERAL(p, "\nhost:");
+    p = put_header_value(p, in->host);
+    /* Every header line ends in a newline, hence the blank line before the names. */
+    p = PUT_LITERAL(p, "\n\n" SIGNED_HEADERS "\n");
+    p = put(p, body_sha256, ZL_SIGN_HEX);
+    return (size_t)(p - out);
+}
+
+size_t zl_sign_string_to_sign(int64_t timestamp_s, const char canonical_sha256[ZL_SIGN_HEX],
+                              char out[ZL_SIGN_STRING_MAX]) {
+    int head = snprintf(out, ZL_SIGN_STRING_MAX, METHOD "\n%lld\n", (long long)timestamp_s);
+    char *p = put(out + head, canonical_sha256, ZL_SIGN_HEX);
+    return (size_t)(p - out);
+}
+
+int zl_sign_authorization(zl_signer *signer, zl_view string_to_sign, char *out) {
+    unsigned char mac[EVP_MAX_MD_SIZE];
+    size_t mac_len = 0;
+    if (zl_signer_is_token(signer)) {
+        return ZL_ERR_ARG;
+    }
+    /* Without a key, init goes back to the state that the key left. */
+    if (EVP_MAC_init(signer->keyed, NULL, 0, NULL) != 1 ||
+        EVP_MAC_update(signer->keyed, (const unsigned char *)string_to_sign.data,
+                       string_to_sign.len) != 1 ||
+        EVP_MAC_final(signer->keyed, mac, &mac_len, sizeof mac) != 1 || mac_len != 32) {
+        return ZL_ERR_CRYPTO;
+    }
+    to_hex(mac, put(out, signer->prefix.data, signer->prefix.len));
+    return ZL_OK;
+}
+
+int zl_sign(zl_signer *signer, const zl_sign_input *in, char *out) {
+    char hash[ZL_SIGN_HEX];
+    char canonical[ZL_SIGN_CANONICAL_MAX];
+    char string[ZL_SIGN_STRING_MAX];
+    if (zl_signer_is_token(signer)) {
+        (void)put(out, signer->prefix.data, signer->prefix.len);
+        return ZL_OK;
+    }
+    if (in->timestamp_s < 0) {
+        return ZL_ERR_ARG;
+    }
+    int rc = zl_sign_sha256(signer, in->body, hash);
+    if (rc != ZL_OK) {
+        return rc;
+    }
+    size_t len = zl_sign_canonical_request(in, hash, canonical);
+    if (len == 0) {
+        return ZL_ERR_ARG;
+    }
+    rc = zl_sign_sha256(signer, (zl_view){canonical, len}, hash);
+    if (rc != ZL_OK) {
+        return rc;
+    }
+    len = zl_sign_string_to_sign(in->timestamp_s, hash, string);
+    return zl_sign_authorization(signer, (zl_view){string, len}, out);
+}

@@ -1,0 +1,47 @@
+/* The sockets of one transport: which of them libcurl waits for, and which hold an idle HTTP/1.1
+ * connection. Watching is poll(2), so any number of descriptors will do. */
+#ifndef ZL_SOCKETS_H
+#define ZL_SOCKETS_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Owns its arrays; all zero is empty. polls[i] and infos[i] are of the same socket. */
+typedef struct zl_sockets {
+    struct pollfd *polls; /* fd -1 (which poll ignores) while nothing is waited for */
+    struct zl_socket_info {
+        int fd;
+        bool is_connection; /* opened to a server; else one of libcurl's own */
+        bool is_ready;      /* connected: a request went out on it */
+        bool idle_http1;    /* kept, and no request is under way on it */
+        int local_port;     /* 0: not known yet */
+    } * infos;
+    size_t count;
+    size_t room;
+    size_t connections; /* how many are connections */
+} zl_sockets;
+
+/* A connection's socket was made. False when out of memory. */
+bool zl_sockets_open(zl_sockets *sockets, int fd);
+
+/* Wait for these poll(2) events on fd; 0: for none. False when out of memory. */
+bool zl_sockets_watch(zl_sockets *sockets, int fd, short events);
+
+/* fd is about to be closed. */
+void zl_sockets_forget(zl_sockets *sockets, int fd);
+
+/* The connection with this local port is idle now, over HTTP/1.1. */
+void zl_sockets_set_idle(zl_sockets *sockets, int local_port);
+
+/* A request is about to go out on the connection with this local port. False if that must not be:
+ * it is a kept HTTP/1.1 connection on which something has come in already, bytes that are no answer
+ * to anything, or its end. Then it has been shut down. */
+bool zl_sockets_use(zl_sockets *sockets, int local_port);
+
+/* Whether there is a connection that was used. */
+bool zl_sockets_has_ready(const zl_sockets *sockets);
+
+void zl_sockets_free(zl_sockets *sockets);
+
+#endif

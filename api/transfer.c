@@ -1,0 +1,340 @@
+#include "transfer.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#if LIBCURL_VERSION_NUM < 0x075000
+#error "lua-zenlayer needs libcurl 7.80.0 or newer"
+#endif
+
+enum { HEAD_MAX = 64 * 1024, KEPT_BUFFER_MAX = 64 * 1024 };
+
+/* --- libcurl's callbacks ------------------------------------------------------------------- */
+
+static size_t on_header(char *data, size_t size, size_t count, void *context) {
+    zl_transfer *t = context;
+    size_t len = size * count;
+    t->head_total += len;
+    if (t->head_total > HEAD_MAX) {
+        t->too_large = true;
+        return 0;
+    }
+    if (len >= 5 &&
+        memcmp(data, "HTTP/", 5) == 0) { /* an interim answer's head is not the answer's */
+        zl_buf_clear(&t->head);
+        return len;
+    }
+    zl_buf_add(&t->head, data, len);
+    t->out_of_memory = t->out_of_memory || !zl_buf_ok(&t->head);
+    return t->out_of_memory ? 0 : len;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *context) {
+    zl_transfer *t = context;
+    size_t len = size * count;
+    if (len > t->wire->max_response_bytes - t->body.len) {
+        t->too_large = true;
+        return 0;
+    }
+    zl_buf_add(&t->body, data, len);
+    t->out_of_memory = t->out_of_memory || !zl_buf_ok(&t->body);
+    return t->out_of_memory ? 0 : len;
+}
+
+/* Called before each sending of the request, and there are more of them than one may think: when a
+ * kept connection dies before the first byte of an answer, libcurl sends a POST again by itself.
+ * The server may have acted on the first; whether to try again is not libcurl's to decide. */
+static int on_send(void *context, char *remote_ip, char *local_ip, int remote_port,
+                   int local_port) {
+    zl_transfer *t = context;
+    (void)remote_ip;
+    (void)local_ip;
+    (void)remote_port;
+    if (t->sends > 0) {
+        t->resent = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
+    if (t->op == NULL && !t->is_warm_up) { /* given up while its name was being resolved */
+        return CURL_PREREQFUNC_ABORT;
+    }
+    if (!zl_sockets_use(&t->wire->sockets, local_port)) {
+        t->tainted = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
+    t->sends++;
+    return CURL_PREREQFUNC_OK;
+}
+
+static curl_socket_t on_open_socket(void *context, curlsocktype purpose,
+                                    struct curl_sockaddr *address) {
+    zl_wire *wire = context;
+    (void)purpose;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (fd >= 0 && !zl_sockets_open(&wire->sockets, fd)) {
+        (void)close(fd);
+        return CURL_SOCKET_BAD;
+    }
+    return fd;
+}
+
+static int on_close_socket(void *context, curl_socket_t fd) {
+    zl_wire *wire = context;
+    zl_sockets_forget(&wire->sockets, fd);
+    return close(fd);
+}
+
+/* --- options ------------------------------------------------------------------------------- */
+
+/* Whether every option so far was taken. */
+typedef struct setter {
+    CURL *easy;
+    CURLcode rc;
+} setter;
+
+#define SET(s, option, value)                                                                      \
+    do {                                                                                           \
+        if ((s)->rc == CURLE_OK) {                                                                 \
+            (s)->rc = curl_easy_setopt((s)->easy, (option), (value));                              \
+        }                                                                                          \
+    } while (0)
+
+static void set_callbacks(setter *s, zl_transfer *t) {
+    SET(s, CURLOPT_PRIVATE, t);
+    SET(s, CURLOPT_ERRORBUFFER, t->error_text);
+    SET(s, CURLOPT_HEADERFUNCTION, on_header);
+    SET(s, CURLOPT_HEADERDATA, t);
+    SET(s, CURLOPT_WRITEFUNCTION, on_body);
+    SET(s, CURLOPT_WRITEDATA, t);
+    SET(s, CURLOPT_PREREQFUNCTION, on_send);
+    SET(s, CURLOPT_PREREQDATA, t);
+    SET(s, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    SET(s, CURLOPT_OPENSOCKETDATA, t->wire);
+    SET(s, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+    SET(s, CURLOPT_CLOSESOCKETDATA, t->wire);
+}
+
+static void set_protocol(setter *s, const zl_wire *wire) {
+#if LIBCURL_VERSION_NUM >= 0x075500
+    SET(s, CURLOPT_PROTOCOLS_STR, wire->tls ? "https" : "http");
+#else
+    SET(s, CURLOPT_PROTOCOLS, (long)(wire->tls ? CURLPROTO_HTTPS : CURLPROTO_HTTP));
+#endif
+    SET(s, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    SET(s, CURLOPT_PIPEWAIT, 1L);
+    SET(s, CURLOPT_NOSIGNAL, 1L);
+    SET(s, CURLOPT_FOLLOWLOCATION, 0L);
+    SET(s, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    SET(s, CURLOPT_MAXAGE_CONN, 50L); /* servers close idle connections soon after a minute */
+    SET(s, CURLOPT_CONNECTTIMEOUT_MS, (long)wire->connect_timeout_ms);
+    SET(s, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)wire->max_response_bytes);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    SET(s, CURLOPT_QUICK_EXIT, 1L); /* do not wait for a resolver's thread */
+#endif
+    if (wire->connect_to != NULL) {
+        SET(s, CURLOPT_CONNECT_TO, wire->connect_to);
+    }
+    if (wire->has_proxy) {
+        SET(s, CURLOPT_PROXY, wire->proxy.len > 0 ? wire->proxy.data : "");
+    }
+    if (wire->no_proxy.len > 0) {
+        SET(s, CURLOPT_NOPROXY, wire->no_proxy.data);
+    }
+}
+
+static void set_trust(setter *s, const zl_wire *wire) {
+    SET(s, CURLOPT_SSL_VERIFYPEER, 1L);
+    SET(s, CURLOPT_SSL_VERIFYHOST, 2L);
+    SET(s, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    /* With neither, the trust is libcurl's own default. With one of them the other must go: the
+     * built-in default would be trusted besides, and libcurl's cache of the file would not work. */
+    if (wire->ca_file.len > 0 || wire->ca_path.len > 0) {
+        SET(s, CURLOPT_CAINFO, wire->ca_file.len > 0 ? wire->ca_file.data : NULL);
+        SET(s, CURLOPT_CAPATH, wire->ca_path.len > 0 ? wire->ca_path.data : NULL);
+    }
+}
+
+zl_transfer *zl_transfer_new(zl_wire *wire) {
+    zl_transfer *t = calloc(1, sizeof *t);
+    if (t == NULL) {
+        return NULL;
+    }
+    t->wire = wire;
+    t->easy = curl_easy_init();
+    setter s = {t->easy, t->easy == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK};
+    set_callbacks(&s, t);
+    set_protocol(&s, wire);
+    set_trust(&s, wire);
+    if (s.rc != CURLE_OK) {
+        zl_transfer_free(t);
+        return NULL;
+    }
+    return t;
+}
+
+void zl_transfer_free(zl_transfer *t) {
+    if (t->easy != NULL) {
+        curl_easy_cleanup(t->easy);
+    }
+    curl_slist_free_all(t->headers);
+    zl_buf_free(&t->head);
+    zl_buf_free(&t->body);
+    free(t);
+}
+
+/* --- one exchange -------------------------------------------------------------------------- */
+
+static bool add_header_line(zl_transfer *t, const char *line) {
+    struct curl_slist *headers = curl_slist_append(t->headers, line);
+    t->headers = headers != NULL ? headers : t->headers;
+    return headers != NULL;
+}
+
+bool zl_transfer_prepare(zl_transfer *t, const zl_request *request) {
+    bool ok = true;
+    for (size_t i = 0; i < request->header_count; i++) {
+        ok = ok && add_header_line(t, zl_request_line(request, i));
+    }
+    /* libcurl's own: the first would stall bodies over 1 KiB for a second, the second says nothing.
+     */
+    ok = ok && add_header_line(t, "Expect:") && add_header_line(t, "Accept: application/json");
+    setter s = {t->easy, ok ? CURLE_OK : CURLE_OUT_OF_MEMORY};
+    SET(&s, CURLOPT_POST, 1L); /* also undoes a warm-up's HEAD */
+    SET(&s, CURLOPT_URL, request->url.data);
+    SET(&s, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
+    SET(&s, CURLOPT_POSTFIELDS, request->body.len > 0 ? request->body.data : "");
+    SET(&s, CURLOPT_HTTPHEADER, t->headers);
+    SET(&s, CURLOPT_FRESH_CONNECT, 0L);
+    return s.rc == CURLE_OK;
+}
+
+bool zl_transfer_prepare_warm_up(zl_transfer *t) {
+    t->is_warm_up = true;
+    setter s = {t->easy, CURLE_OK};
+    SET(&s, CURLOPT_NOBODY, 1L);
+    SET(&s, CURLOPT_URL, t->wire->base.data);
+    SET(&s, CURLOPT_HTTPHEADER, NULL);
+    SET(&s, CURLOPT_FRESH_CONNECT, 0L);
+    return s.rc == CURLE_OK;
+}
+
+void zl_transfer_rewind(zl_transfer *t) {
+    t->tainted = false;
+    t->error_text[0] = '\0';
+    (void)curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, 1L);
+}
+
+static bool is_verify_failure(CURLcode rc) {
+    return rc == CURLE_PEER_FAILED_VERIFICATION || rc == CURLE_SSL_CACERT_BADFILE ||
+           rc == CURLE_SSL_ISSUER_ERROR || rc == CURLE_SSL_INVALIDCERTSTATUS;
+}
+
+/* Nothing was sent. */
+static zl_code classify_unsent(const zl_transfer *t, CURLcode rc) {
+    long tunnel_status = 0;
+    (void)curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &tunnel_status);
+    if (tunnel_status != 0 && tunnel_status / 100 != 2) {
+        return ZL_CODE_PROXY_FAILED;
+    }
+    if (is_verify_failure(rc)) {
+        return ZL_CODE_TLS_VERIFY_FAILED;
+    }
+    switch (rc) {
+    case CURLE_COULDNT_RESOLVE_HOST: return ZL_CODE_RESOLVE_FAILED;
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_PROXY: return ZL_CODE_PROXY_FAILED;
+    case CURLE_OPERATION_TIMEDOUT: return ZL_CODE_CONNECT_TIMEOUT;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_ENGINE_INITFAILED: return ZL_CODE_TLS_FAILED;
+    default:
+        return t->wire->has_proxy && t->wire->proxy.len > 0 ? ZL_CODE_PROXY_FAILED
+                                                            : ZL_CODE_CONNECT_FAILED;
+    }
+}
+
+static zl_code classify(const zl_transfer *t, CURLcode rc) {
+    if (t->too_large || rc == CURLE_FILESIZE_EXCEEDED) {
+        return ZL_CODE_RESPONSE_TOO_LARGE;
+    }
+    if (t->sends == 0) {
+        return classify_unsent(t, rc);
+    }
+    switch (rc) {
+    case CURLE_OPERATION_TIMEDOUT: return ZL_CODE_TIMEOUT;
+    case CURLE_UNSUPPORTED_PROTOCOL: /* what came was no HTTP */
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_BAD_CONTENT_ENCODING: return ZL_CODE_BAD_RESPONSE;
+    default: return ZL_CODE_CONNECTION_LOST;
+    }
+}
+
+/* libcurl's own words are the best there are, but for these it quotes a proxy's URL, password and
+ * all. */
+static bool may_quote(CURLcode rc) {
+    return rc != CURLE_URL_MALFORMAT && rc != CURLE_COULDNT_RESOLVE_PROXY &&
+           rc != CURLE_UNSUPPORTED_PROTOCOL && rc != CURLE_PROXY;
+}
+
+zl_code zl_transfer_explain(zl_transfer *t, CURLcode rc, zl_buf *message) {
+    zl_code code = classify(t, rc);
+    zl_buf_add_text(message, zl_code_meaning(code));
+    zl_buf_add_text(message, " (");
+    zl_buf_add_view(message, zl_buf_view(&t->wire->base));
+    zl_buf_add_text(message, "): ");
+    if (t->out_of_memory) {
+        zl_buf_add_text(message, "out of memory");
+    } else if (t->resent || t->too_large) {
+        zl_buf_add_text(message, t->resent
+                                     ? "the connection closed without an answer"
+                                     : "a head over 64 KiB, or a body over max_response_bytes");
+    } else {
+        bool quote = t->error_text[0] != '\0' && may_quote(rc);
+        zl_buf_add_text(message, quote ? t->error_text : curl_easy_strerror(rc));
+    }
+    if (code == ZL_CODE_TLS_VERIFY_FAILED) {
+        const zl_wire *wire = t->wire;
+        const zl_buf *trust = wire->ca_path.len > 0 ? &wire->ca_path : &wire->ca_file;
+        zl_buf_addf(message, "; trusted are the certificates in %s (options: ca_file, ca_path)",
+                    trust->len > 0 ? trust->data : "libcurl's default place");
+    }
+    return code;
+}
+
+int zl_transfer_answered(zl_transfer *t) {
+    long status = 0, version = 0, local_port = 0;
+    (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
+    (void)curl_easy_getinfo(t->easy, CURLINFO_LOCAL_PORT, &local_port);
+    if (version == CURL_HTTP_VERSION_1_0 || version == CURL_HTTP_VERSION_1_1) {
+        zl_sockets_set_idle(&t->wire->sockets, (int)local_port);
+    }
+    return (int)status;
+}
+
+static void reset_buffer(zl_buf *buf) {
+    if (buf->cap > KEPT_BUFFER_MAX) {
+        zl_buf_free(buf);
+    } else {
+        zl_buf_clear(buf);
+    }
+}
+
+void zl_transfer_reset(zl_transfer *t) {
+    curl_slist_free_all(t->headers);
+    t->headers = NULL;
+    (void)curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, NULL);
+    (void)curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, NULL);
+    reset_buffer(&t->head);
+    reset_buffer(&t->body);
+    t->op = NULL;
+    t->n = 0;
+    t->is_warm_up = false;
+    t->sends = 0;
+    t->resent = t->tainted = t->too_large = t->out_of_memory = false;
+    t->head_total = 0;
+    t->error_text[0] = '\0';
+    t->next = NULL;
+}

@@ -1,0 +1,699 @@
+#include "transport.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "transfer.h"
+
+struct zl_transport {
+    zl_client *client;
+    CURLM *multi;
+    pid_t pid; /* the process whose connections these are */
+    zl_wire wire;
+    zl_operation **ops;
+    size_t op_count, op_room;
+    zl_transfer *running; /* in the multi handle; those that nobody waits for too */
+    size_t running_count; /* those that somebody waits for */
+    zl_transfer *finished, **finished_tail; /* answered, not released; oldest first */
+    zl_transfer *idle;
+    int64_t timer_ms; /* when libcurl wants to be called; -1: it does not */
+    bool multiplexes; /* the last answer came over HTTP/2 */
+    bool quick_exit;  /* libcurl can drop a transfer without waiting for its name's resolution */
+    bool warming_up;
+    zl_error warm_up_error;
+    zl_delivery delivery;
+};
+
+/* --- libcurl, once per process -------------------------------------------------------------- */
+
+/* The one thing here that is global: never cleaned up, and the module is linked so that it is never
+ * unloaded. Not pthread_once, which would remember a failure. */
+static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool init_done = false;
+
+static int init_libcurl(void) {
+    int rc = ZL_OK;
+    (void)pthread_mutex_lock(&init_lock);
+    if (!init_done) {
+        rc = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? ZL_OK : ZL_ERR_INIT;
+        init_done = rc == ZL_OK;
+    }
+    (void)pthread_mutex_unlock(&init_lock);
+    return rc;
+}
+
+const char *zl_transport_curl_version(void) {
+    return curl_version_info(CURLVERSION_NOW)->version;
+}
+
+/* --- SIGPIPE --------------------------------------------------------------------------------- */
+
+/* With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE alone, and OpenSSL writes to sockets by write(2). A
+ * broken connection must not kill the host: hold the signal back while libcurl works. */
+typedef struct pipe_guard {
+    sigset_t before;
+    bool was_pending;
+} pipe_guard;
+
+static bool sigpipe_is_pending(void) {
+    sigset_t pending;
+    (void)sigemptyset(&pending);
+    (void)sigpending(&pending);
+    return sigismember(&pending, SIGPIPE) == 1;
+}
+
+static void hold_sigpipe(pipe_guard *guard) {
+    sigset_t pipe;
+    (void)sigemptyset(&pipe);
+    (void)sigaddset(&pipe, SIGPIPE);
+    guard->was_pending = sigpipe_is_pending();
+    (void)pthread_sigmask(SIG_BLOCK, &pipe, &guard->before);
+}
+
+static void release_sigpipe(const pipe_guard *guard) {
+    if (!guard->was_pending && sigpipe_is_pending()) { /* ours: swallow it */
+        sigset_t pipe;
+        const struct timespec at_once = {0, 0};
+        (void)sigemptyset(&pipe);
+        (void)sigaddset(&pipe, SIGPIPE);
+        while (sigtimedwait(&pipe, NULL, &at_once) < 0 && errno == EINTR) {
+        }
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
+}
+
+/* --- the multi handle's callbacks ------------------------------------------------------------- */
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *socket_context) {
+    zl_transport *t = context;
+    (void)easy;
+    (void)socket_context;
+    short events = 0;
+    if (what == CURL_POLL_IN || what == CURL_POLL_INOUT) {
+        events |= POLLIN;
+    }
+    if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT) {
+        events |= POLLOUT;
+    }
+    return zl_sockets_watch(&t->wire.sockets, fd, events) ? 0 : -1;
+}
+
+static int on_timer(CURLM *multi, long timeout_ms, void *context) {
+    zl_transport *t = context;
+    (void)multi;
+    zl_moment now;
+    zl_clock_now(&now);
+    t->timer_ms = timeout_ms < 0 ? -1 : now.mono_ms + timeout_ms;
+    return 0;
+}
+
+/* --- construction ----------------------------------------------------------------------------- */
+
+static bool open_multi(zl_transport *t) {
+    t->multi = curl_multi_init();
+    if (t->multi == NULL) {
+        return false;
+    }
+    t->pid = getpid();
+    t->timer_ms = -1;
+    t->finished_tail = &t->finished;
+    size_t kept = t->client->max_concurrency + 2;
+    CURLMcode rc = curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    rc = rc != CURLM_OK ? rc : curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
+    rc = rc != CURLM_OK ? rc : curl_multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    rc = rc != CURLM_OK ? rc : curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
+    rc = rc != CURLM_OK ? rc : curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long)kept);
+    return rc == CURLM_OK;
+}
+
+static void set_buf(zl_buf *buf, const char *text) {
+    if (text != NULL) {
+        zl_buf_add_text(buf, text);
+    }
+}
+
+/* "::address", libcurl's way to say: whatever the host, whatever the port, dial this. */
+static bool set_connect_to(zl_wire *wire, const char *address) {
+    zl_buf entry = {0};
+    zl_buf_add_text(&entry, "::");
+    zl_buf_add_text(&entry, address);
+    /* The port has a place of its own after the host; empty: the URL's. */
+    const char *after_host = strrchr(address, ']');
+    if (strchr(after_host == NULL ? address : after_host, ':') == NULL) {
+        zl_buf_add_char(&entry, ':');
+    }
+    wire->connect_to = zl_buf_ok(&entry) ? curl_slist_append(NULL, entry.data) : NULL;
+    zl_buf_free(&entry);
+    return wire->connect_to != NULL;
+}
+
+static bool set_wire(zl_wire *wire, const zl_endpoint *endpoint,
+                     const zl_transport_options *options) {
+    zl_buf_add_view(&wire->base, zl_buf_view(&endpoint->base));
+    wire->tls = endpoint->tls;
+    wire->connect_timeout_ms = options->connect_timeout_ms;
+    wire->max_response_bytes = options->max_response_bytes;
+    set_buf(&wire->ca_file, options->ca_file);
+    set_buf(&wire->ca_path, options->ca_path);
+    if (options->ca_file == NULL && options->ca_path == NULL) {
+        /* Debian's libcurl has a bundle and a directory for defaults. The bundle alone holds the
+         * same certificates, and it alone can be cached. */
+        set_buf(&wire->ca_file, curl_version_info(CURLVERSION_NOW)->cainfo);
+    }
+    wire->has_proxy = options->proxy != NULL;
+    set_buf(&wire->proxy, options->proxy);
+    if (!endpoint->tls) { /* plain text stays on this machine */
+        zl_buf_add_text(&wire->no_proxy, "*");
+    }
+    bool ok = zl_buf_ok(&wire->base) && zl_buf_ok(&wire->ca_file) && zl_buf_ok(&wire->ca_path) &&
+              zl_buf_ok(&wire->proxy) && zl_buf_ok(&wire->no_proxy);
+    return ok && (options->connect_to == NULL || set_connect_to(wire, options->connect_to));
+}
+
+int zl_transport_new(zl_transport **out, zl_client *client, const zl_transport_options *options) {
+    *out = NULL;
+    int rc = init_libcurl();
+    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    if (rc != ZL_OK || info->version_num < 0x075000) {
+        return ZL_ERR_INIT;
+    }
+    zl_transport *t = calloc(1, sizeof *t);
+    if (t == NULL) {
+        return ZL_ERR_NOMEM;
+    }
+    zl_client_ref(client);
+    t->client = client;
+    t->quick_exit = info->version_num >= 0x075700 && LIBCURL_VERSION_NUM >= 0x075700;
+    if (!open_multi(t) || !set_wire(&t->wire, &client->sender.endpoint, options)) {
+        zl_transport_free(t);
+        return ZL_ERR_NOMEM;
+    }
+    *out = t;
+    return ZL_OK;
+}
+
+static void free_transfers(zl_transport *t, zl_transfer *list) {
+    while (list != NULL) {
+        zl_transfer *next = list->next;
+        (void)curl_multi_remove_handle(t->multi, list->easy);
+        zl_transfer_free(list);
+        list = next;
+    }
+}
+
+void zl_transport_free(zl_transport *t) {
+    if (t == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < t->op_count; i++) {
+        zl_operation_set_driver(t->ops[i], NULL);
+    }
+    if (t->multi != NULL && t->pid == getpid()) {
+        pipe_guard guard;
+        hold_sigpipe(&guard);
+        free_transfers(t, t->running);
+        free_transfers(t, t->finished);
+        free_transfers(t, t->idle);
+        (void)curl_multi_cleanup(t->multi);
+        release_sigpipe(&guard);
+    }
+    /* In a forked process the handles stay, leaked: cleaning up would speak on the parent's
+     * connections. */
+    zl_sockets_free(&t->wire.sockets);
+    curl_slist_free_all(t->wire.connect_to);
+    zl_buf_free(&t->wire.base);
+    zl_buf_free(&t->wire.ca_file);
+    zl_buf_free(&t->wire.ca_path);
+    zl_buf_free(&t->wire.proxy);
+    zl_buf_free(&t->wire.no_proxy);
+    zl_error_free(&t->warm_up_error);
+    free(t->ops);
+    zl_client_unref(t->client);
+    free(t);
+}
+
+/* This process was forked from the one that made the transport: leave everything of the parent's
+ * where it is, and begin with nothing. What was under way is the parent's to finish. */
+static int start_over(zl_transport *t) {
+    for (size_t i = 0; i < t->op_count; i++) {
+        (void)zl_operation_cancel(t->ops[i], ZL_LIT("begun in another process, before a fork"));
+    }
+    for (size_t i = 0; i < t->wire.sockets.count; i++) {
+        (void)close(t->wire.sockets.infos[i].fd); /* the parent has its own descriptor */
+    }
+    zl_sockets_free(&t->wire.sockets);
+    t->running = t->finished = t->idle = NULL;
+    t->running_count = 0;
+    t->multiplexes = t->warming_up = false;
+    return open_multi(t) ? ZL_OK : ZL_ERR_NOMEM;
+}
+
+/* --- transfers -------------------------------------------------------------------------------- */
+
+static zl_transfer *take_transfer(zl_transport *t) {
+    zl_transfer *transfer = t->idle;
+    if (transfer == NULL) {
+        return zl_transfer_new(&t->wire);
+    }
+    t->idle = transfer->next;
+    transfer->next = NULL;
+    return transfer;
+}
+
+static void put_back(zl_transport *t, zl_transfer *transfer) {
+    zl_transfer_reset(transfer);
+    transfer->next = t->idle;
+    t->idle = transfer;
+}
+
+static void unlink_running(zl_transport *t, const zl_transfer *transfer) {
+    for (zl_transfer **p = &t->running; *p != NULL; p = &(*p)->next) {
+        if (*p == transfer) {
+            *p = transfer->next;
+            return;
+        }
+    }
+}
+
+static bool is_wanted(const zl_transfer *transfer) {
+    return transfer->op != NULL || transfer->is_warm_up;
+}
+
+/* Take a transfer out of the multi handle; the caller owns it then. */
+static void detach(zl_transport *t, zl_transfer *transfer) {
+    (void)curl_multi_remove_handle(t->multi, transfer->easy);
+    unlink_running(t, transfer);
+    t->running_count -= is_wanted(transfer) ? 1 : 0;
+}
+
+/* Nobody waits for this transfer any more. Without QUICK_EXIT, libcurl would wait here for the
+ * thread that resolves the name: then it stays until it ends by itself, and sends nothing
+ * (on_send). */
+static void abandon(zl_transport *t, zl_transfer *transfer) {
+    if (transfer->sends > 0 || t->quick_exit) {
+        detach(t, transfer);
+        put_back(t, transfer);
+        return;
+    }
+    (void)curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)0);
+    (void)curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, "");
+    t->running_count--;
+    transfer->op = NULL;
+    transfer->is_warm_up = false;
+}
+
+/* Hand a prepared transfer to libcurl. */
+static bool launch(zl_transport *t, zl_transfer *transfer, int64_t now_ms, int64_t timeout_ms) {
+    transfer->until_ms = now_ms + timeout_ms;
+    transfer->connect_until_ms = now_ms + t->wire.connect_timeout_ms;
+    if (curl_multi_add_handle(t->multi, transfer->easy) != CURLM_OK) {
+        return false;
+    }
+    transfer->next = t->running;
+    t->running = transfer;
+    t->running_count++;
+    return true;
+}
+
+static void start(zl_transport *t, zl_operation *op, const zl_step *step, const zl_moment *now) {
+    zl_transfer *transfer = take_transfer(t);
+    int64_t left_ms = zl_operation_deadline_ms(op) - now->mono_ms;
+    int64_t timeout_ms = zl_operation_timeout_ms(op);
+    timeout_ms = timeout_ms < left_ms ? timeout_ms : left_ms;
+    bool ok = transfer != NULL && zl_transfer_prepare(transfer, step->request);
+    if (ok) {
+        transfer->op = op;
+        transfer->n = step->n;
+        ok = launch(t, transfer, now->mono_ms, timeout_ms);
+    }
+    if (!ok) {
+        if (transfer != NULL) {
+            put_back(t, transfer);
+        }
+        (void)zl_operation_failed(op, step->n, now, ZL_CODE_CONNECT_FAILED,
+                                  ZL_LIT("out of memory before anything was sent"), false);
+    }
+}
+
+static void report_failure(zl_transport *t, zl_transfer *transfer, CURLcode rc) {
+    zl_buf message = {0};
+    zl_code code = zl_transfer_explain(transfer, rc, &message);
+    if (transfer->is_warm_up) {
+        zl_error_set(&t->warm_up_error, code, zl_buf_view(&message));
+        t->warm_up_error.retryable = code != ZL_CODE_TLS_VERIFY_FAILED;
+        t->warm_up_error.attempts = 1;
+        t->warming_up = false;
+    } else if (transfer->op != NULL) {
+        zl_moment now;
+        zl_clock_now(&now);
+        (void)zl_operation_failed(transfer->op, transfer->n, &now, code, zl_buf_view(&message),
+                                  transfer->sends > 0);
+    }
+    zl_buf_free(&message);
+}
+
+static void keep_answer(zl_transport *t, zl_transfer *transfer) {
+    long version = 0;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
+    t->multiplexes = version >= CURL_HTTP_VERSION_2_0;
+    transfer->next = NULL;
+    *t->finished_tail = transfer;
+    t->finished_tail = &transfer->next;
+}
+
+/* libcurl is done with a transfer. */
+static void finish(zl_transport *t, zl_transfer *transfer, CURLcode rc) {
+    if (transfer->tainted && is_wanted(transfer)) {
+        (void)curl_multi_remove_handle(t->multi, transfer->easy);
+        zl_transfer_rewind(transfer);
+        if (curl_multi_add_handle(t->multi, transfer->easy) == CURLM_OK) {
+            return;
+        }
+        rc = CURLE_OUT_OF_MEMORY;
+    }
+    detach(t, transfer);
+    if (rc != CURLE_OK) {
+        report_failure(t, transfer, rc);
+    } else if (transfer->op != NULL) {
+        transfer->status = zl_transfer_answered(transfer);
+        keep_answer(t, transfer);
+        return;
+    } else if (transfer->is_warm_up) {
+        (void)zl_transfer_answered(transfer);
+        t->warming_up = false;
+    }
+    put_back(t, transfer);
+}
+
+/* End what has run out of time. The engine keeps the time itself: libcurl's own limits are late
+ * while a name is being resolved. */
+static void expire(zl_transport *t, int64_t now_ms) {
+    for (zl_transfer *transfer = t->running, *next; transfer != NULL; transfer = next) {
+        next = transfer->next;
+        bool connecting = transfer->sends == 0 && now_ms >= transfer->connect_until_ms;
+        if (is_wanted(transfer) && (connecting || now_ms >= transfer->until_ms)) {
+            report_failure(t, transfer, CURLE_OPERATION_TIMEDOUT);
+            abandon(t, transfer);
+        }
+    }
+}
+
+static int64_t next_expiry(const zl_transport *t) {
+    int64_t time = INT64_MAX;
+    for (const zl_transfer *transfer = t->running; transfer != NULL; transfer = transfer->next) {
+        int64_t until = transfer->until_ms;
+        if (transfer->sends == 0 && transfer->connect_until_ms < until) {
+            until = transfer->connect_until_ms;
+        }
+        time = is_wanted(transfer) && until < time ? until : time;
+    }
+    return time;
+}
+
+/* --- operations ---------------------------------------------------------------------------------
+ */
+
+int zl_transport_add(zl_transport *t, zl_operation *op) {
+    if (t->op_count == t->op_room) {
+        size_t room = t->op_room == 0 ? 8 : t->op_room * 2;
+        zl_operation **ops = realloc(t->ops, room * sizeof(zl_operation *));
+        if (ops == NULL) {
+            return ZL_ERR_NOMEM;
+        }
+        t->ops = ops;
+        t->op_room = room;
+    }
+    t->ops[t->op_count++] = op;
+    zl_operation_set_driver(op, t);
+    return ZL_OK;
+}
+
+/* The next transfer for op in a list, from `from` on. */
+static zl_transfer *find_for(zl_transfer *from, const zl_operation *op) {
+    while (from != NULL && from->op != op) {
+        from = from->next;
+    }
+    return from;
+}
+
+static void drop_answers(zl_transport *t, const zl_operation *op) {
+    for (zl_transfer **p = &t->finished; *p != NULL;) {
+        zl_transfer *transfer = *p;
+        if (transfer->op == op) {
+            *p = transfer->next;
+            put_back(t, transfer);
+        } else {
+            p = &transfer->next;
+        }
+    }
+    t->finished_tail = &t->finished;
+    while (*t->finished_tail != NULL) {
+        t->finished_tail = &(*t->finished_tail)->next;
+    }
+}
+
+void zl_transport_drop(zl_transport *t, zl_operation *op) {
+    if (t->pid == getpid()) {
+        pipe_guard guard;
+        hold_sigpipe(&guard);
+        for (zl_transfer *transfer; (transfer = find_for(t->running, op)) != NULL;) {
+            abandon(t, transfer);
+        }
+        release_sigpipe(&guard);
+        drop_answers(t, op);
+    }
+    for (size_t i = 0; i < t->op_count; i++) {
+        if (t->ops[i] == op) {
+            memmove(&t->ops[i], &t->ops[i + 1], (t->op_count - i - 1) * sizeof(zl_operation *));
+            t->op_count--;
+            zl_operation_set_driver(op, NULL);
+            return;
+        }
+    }
+}
+
+bool zl_transport_cancel(zl_transport *t, zl_operation *op, zl_view message) {
+    bool was_running = !zl_operation_is_done(op);
+    zl_moment now;
+    zl_clock_now(&now);
+    for (zl_transfer *transfer = find_for(t->running, op); transfer != NULL && was_running;
+         transfer = find_for(transfer->next, op)) {
+        (void)zl_operation_failed(op, transfer->n, &now, ZL_CODE_CANCELLED, message,
+                                  transfer->sends > 0);
+    }
+    (void)zl_operation_cancel(op, message);
+    zl_transport_drop(t, op);
+    return was_running;
+}
+
+void zl_transport_cancel_all(zl_transport *t, zl_view message) {
+    while (t->op_count > 0) {
+        (void)zl_transport_cancel(t, t->ops[0], message);
+    }
+}
+
+/* Whether another request may be handed to libcurl: if there is a connection for it, or, once a
+ * turn, if it may open one. While the first is being made, none: it may turn out to be HTTP/2. */
+static bool may_start(const zl_transport *t, bool opened) {
+    if (t->running_count == 0) {
+        return true;
+    }
+    if (!zl_sockets_has_ready(&t->wire.sockets)) {
+        return false;
+    }
+    return t->multiplexes || t->running_count < t->wire.sockets.connections || !opened;
+}
+
+/* Ask every operation what to do. *wait_ms is lowered to when the next of them wants to be asked.
+ */
+static int advance(zl_transport *t, const zl_moment *now, int64_t *wait_ms) {
+    bool opened = false;
+    int rc = ZL_OK;
+    for (size_t i = 0; i < t->op_count && rc == ZL_OK;) {
+        zl_operation *op = t->ops[i];
+        zl_step step;
+        t->client->hold = !may_start(t, opened);
+        rc = zl_operation_step(op, now, &step);
+        if (rc != ZL_OK) {
+            break;
+        }
+        switch (step.kind) {
+        case ZL_STEP_SEND:
+            opened = opened || t->running_count >= t->wire.sockets.connections;
+            start(t, op, &step, now);
+            break;
+        case ZL_STEP_DONE: /* the next one moves to place i */
+            *wait_ms = 0;
+            zl_transport_drop(t, op);
+            break;
+        case ZL_STEP_WAIT:
+        case ZL_STEP_PENDING:
+            *wait_ms = step.wait_ms < *wait_ms ? step.wait_ms : *wait_ms;
+            i++;
+            break;
+        }
+    }
+    if (opened &&
+        t->client->hold) { /* more may be waiting: the next turn opens the next connection */
+        *wait_ms = 0;
+    }
+    t->client->hold = false;
+    return rc;
+}
+
+/* --- a turn
+ * --------------------------------------------------------------------------------------- */
+
+static void run_timer(zl_transport *t) {
+    zl_moment now;
+    zl_clock_now(&now);
+    if (t->timer_ms >= 0 && now.mono_ms >= t->timer_ms) {
+        int still_running;
+        t->timer_ms = -1;
+        (void)curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
+    }
+}
+
+static int64_t until(int64_t time_ms, int64_t now_ms, int64_t wait_ms) {
+    int64_t left_ms = time_ms > now_ms ? time_ms - now_ms : 0;
+    return left_ms < wait_ms ? left_ms : wait_ms;
+}
+
+static void wait_for_sockets(zl_transport *t, int64_t wait_ms) {
+    zl_sockets *sockets = &t->wire.sockets;
+    int timeout = wait_ms > INT_MAX ? INT_MAX : (int)wait_ms;
+    if (poll(sockets->polls, (nfds_t)sockets->count, timeout) <= 0) {
+        return;
+    }
+    /* libcurl's callbacks change the array meanwhile; what is missed that way is still there at the
+     * next turn. */
+    for (size_t i = 0; i < sockets->count;) {
+        short events = sockets->polls[i].revents;
+        if (events == 0) {
+            i++;
+            continue;
+        }
+        sockets->polls[i].revents = 0;
+        int mask = (events & POLLIN ? CURL_CSELECT_IN : 0) |
+                   (events & POLLOUT ? CURL_CSELECT_OUT : 0) |
+                   (events & (POLLERR | POLLHUP | POLLNVAL) ? CURL_CSELECT_ERR : 0);
+        int still_running;
+        (void)curl_multi_socket_action(t->multi, sockets->infos[i].fd, mask, &still_running);
+    }
+}
+
+static void collect(zl_transport *t) {
+    CURLMsg *message;
+    int left;
+    while ((message = curl_multi_info_read(t->multi, &left)) != NULL) {
+        CURLcode rc = message->data.result; /* gone once the handle is removed */
+        zl_transfer *transfer = NULL;
+        (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
+        finish(t, transfer, rc);
+    }
+}
+
+static int turn(zl_transport *t, int64_t wait_ms) {
+    zl_moment now;
+    zl_clock_now(&now);
+    expire(t, now.mono_ms);
+    int rc = advance(t, &now, &wait_ms);
+    if (rc != ZL_OK) {
+        return rc;
+    }
+    run_timer(t);
+    collect(t); /* before the wait: what the timer finished must not wait for anything */
+    if (t->finished != NULL) {
+        wait_ms = 0;
+    }
+    zl_clock_now(&now);
+    wait_ms = until(next_expiry(t), now.mono_ms, wait_ms);
+    if (t->timer_ms >= 0) {
+        wait_ms = until(t->timer_ms, now.mono_ms, wait_ms);
+    }
+    wait_for_sockets(t, wait_ms);
+    run_timer(t);
+    collect(t);
+    return ZL_OK;
+}
+
+int zl_transport_turn(zl_transport *t, int64_t max_wait_ms) {
+    if (t->pid != getpid()) {
+        int rc = start_over(t);
+        if (rc != ZL_OK) {
+            return rc;
+        }
+    }
+    pipe_guard guard;
+    hold_sigpipe(&guard);
+    int rc = turn(t, max_wait_ms > 0 ? max_wait_ms : 0);
+    release_sigpipe(&guard);
+    return rc;
+}
+
+const zl_delivery *zl_transport_next(zl_transport *t) {
+    const zl_transfer *transfer = t->finished;
+    if (transfer == NULL) {
+        return NULL;
+    }
+    t->delivery = (zl_delivery){
+        .op = transfer->op,
+        .n = transfer->n,
+        .status = transfer->status,
+        .head = zl_buf_view(&transfer->head),
+        .body = zl_buf_view(&transfer->body),
+    };
+    return &t->delivery;
+}
+
+void zl_transport_release(zl_transport *t) {
+    zl_transfer *transfer = t->finished;
+    if (transfer == NULL) {
+        return;
+    }
+    t->finished = transfer->next;
+    if (t->finished == NULL) {
+        t->finished_tail = &t->finished;
+    }
+    put_back(t, transfer);
+}
+
+/* --- warming up
+ * ------------------------------------------------------------------------------------- */
+
+int zl_transport_warm_up(zl_transport *t, int64_t timeout_ms) {
+    zl_error_free(&t->warm_up_error);
+    if (t->pid != getpid()) {
+        int rc = start_over(t);
+        if (rc != ZL_OK) {
+            return rc;
+        }
+    }
+    zl_moment now;
+    zl_clock_now(&now);
+    zl_transfer *transfer = take_transfer(t);
+    if (transfer == NULL) {
+        return ZL_ERR_NOMEM;
+    }
+    if (!zl_transfer_prepare_warm_up(transfer) || !launch(t, transfer, now.mono_ms, timeout_ms)) {
+        put_back(t, transfer);
+        return ZL_ERR_NOMEM;
+    }
+    t->warming_up = true;
+    return ZL_OK;
+}
+
+bool zl_transport_is_warming_up(const zl_transport *t) {
+    return t->warming_up;
+}
+
+const zl_error *zl_transport_warm_up_error(const zl_transport *t) {
+    return t->warm_up_error.is_set ? &t->warm_up_error : NULL;
+}

@@ -1,0 +1,71 @@
+/* The differences between Lua 5.1, 5.2, 5.3, 5.4 and LuaJIT, all of them. The rest of the binding
+ * is written against the API of 5.4. */
+#ifndef ZLB_COMPAT_H
+#define ZLB_COMPAT_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#if LUA_VERSION_NUM < 502
+
+/* One table goes with each userdata: its environment here, its user value elsewhere. */
+#define lua_getuservalue(L, index) lua_getfenv((L), (index))
+#define lua_setuservalue(L, index) lua_setfenv((L), (index))
+#define lua_rawlen(L, index) lua_objlen((L), (index))
+#define lua_absindex(L, index) ((index) > 0 ? (index) : lua_gettop(L) + (index) + 1)
+
+static inline void zlb_setfuncs(lua_State *L, const luaL_Reg *functions) {
+    for (; functions->name != NULL; functions++) {
+        lua_pushcfunction(L, functions->func);
+        lua_setfield(L, -2, functions->name);
+    }
+}
+
+static inline void *zlb_testudata(lua_State *L, int index, const char *type) {
+    void *memory = lua_touserdata(L, index);
+    if (memory == NULL || !lua_getmetatable(L, index)) {
+        return NULL;
+    }
+    luaL_getmetatable(L, type);
+    bool same = lua_rawequal(L, -1, -2) != 0;
+    lua_pop(L, 2);
+    return same ? memory : NULL;
+}
+
+#else
+
+#define zlb_setfuncs(L, functions) luaL_setfuncs((L), (functions), 0)
+#define zlb_testudata(L, index, type) luaL_testudata((L), (index), (type))
+
+#endif
+
+/* True for a number that is an integer and not just a whole float; false where there are no
+ * integers. */
+static inline bool zlb_isinteger(lua_State *L, int index) {
+#if LUA_VERSION_NUM >= 503
+    return lua_isinteger(L, index) != 0;
+#else
+    (void)L;
+    (void)index;
+    return false;
+#endif
+}
+
+/* The main thread, on which the interpreter sets its hooks. NULL where the version does not tell.
+ */
+static inline lua_State *zlb_main_thread(lua_State *L) {
+#if LUA_VERSION_NUM >= 502
+    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+    lua_State *main_thread = lua_tothread(L, -1);
+    lua_pop(L, 1);
+    return main_thread;
+#else
+    (void)L;
+    return NULL;
+#endif
+}
+
+#endif

@@ -1,0 +1,206 @@
+#include "options.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "errors.h"
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+enum { NAME_MAX_BYTES = 40 };
+
+static size_t least(size_t a, size_t b, size_t c) {
+    size_t ab = a < b ? a : b;
+    return ab < c ? ab : c;
+}
+
+/* The edit distance of two names (Levenshtein); of a long one only its beginning counts. */
+static size_t distance(const char *a, const char *b) {
+    size_t row[NAME_MAX_BYTES + 1];
+    size_t a_len = strlen(a), b_len = strlen(b);
+    a_len = a_len < NAME_MAX_BYTES ? a_len : NAME_MAX_BYTES;
+    b_len = b_len < NAME_MAX_BYTES ? b_len : NAME_MAX_BYTES;
+    for (size_t j = 0; j <= b_len; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 1; i <= a_len; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b_len; j++) {
+            size_t above = row[j];
+            size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+            row[j] = least(above + 1, row[j - 1] + 1, change);
+            diagonal = above;
+        }
+    }
+    return row[b_len];
+}
+
+/* How far `name` is from what was given; a name of which that is a part ("force" of
+ * "force_shutdown") is near, however long it is. */
+static size_t farness(const char *given, const char *name) {
+    size_t far = distance(given, name);
+    return strlen(given) >= 3 && strstr(name, given) != NULL && far > 1 ? 1 : far;
+}
+
+static const char *nearest(const char *given, const char *const *names) {
+    const char *best = names[0];
+    for (size_t i = 1; names[i] != NULL; i++) {
+        if (farness(given, names[i]) < farness(given, best)) {
+            best = names[i];
+        }
+    }
+    return best;
+}
+
+static bool is_known(const char *given, const char *const *names) {
+    for (size_t i = 0; names[i] != NULL; i++) {
+        if (strcmp(given, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void zlb_options_check(lua_State *L, int index, const char *const *names) {
+    if (lua_isnoneornil(L, index)) {
+        if (lua_gettop(L) < index) {
+            lua_settop(L, index);
+        }
+        lua_newtable(L);
+        lua_replace(L, index);
+        return;
+    }
+    if (lua_type(L, index) != LUA_TTABLE) {
+        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "options", "expected a table, got %s",
+                        luaL_typename(L, index));
+    }
+    lua_pushnil(L);
+    while (lua_next(L, index) != 0) {
+        if (lua_type(L, -2) != LUA_TSTRING) {
+            (void)zlb_raise(L, ZL_CODE_UNKNOWN_OPTION, "options",
+                            "expected names for keys, got a %s", luaL_typename(L, -2));
+        }
+        const char *given = lua_tostring(L, -2);
+        if (strlen(given) != lua_rawlen(L, -2) || !is_known(given, names)) {
+            (void)zlb_raise(L, ZL_CODE_UNKNOWN_OPTION, "options",
+                            "unknown option '%s'; the nearest is '%s'", given,
+                            nearest(given, names));
+        }
+        lua_pop(L, 1);
+    }
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+int zlb_option_push(lua_State *L, int index, const char *name) {
+    lua_pushstring(L, name);
+    lua_rawget(L, index);
+    return lua_type(L, -1);
+}
+
+int zlb_option_error(lua_State *L, const char *name, const char *expected) {
+    const char *got = luaL_typename(L, -1);
+    const char *where = lua_pushfstring(L, "options.%s", name);
+    return zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "expected %s, got %s", expected, got);
+}
+
+/* The same for a value whose type is right. Its text is not shown: it may be a secret. */
+static void value_error(lua_State *L, const char *name, const char *expected) {
+    const char *where = lua_pushfstring(L, "options.%s", name);
+    (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "expected %s", expected);
+}
+
+zl_view zlb_option_string(lua_State *L, int index, const char *name) {
+    zl_view value = {NULL, 0};
+    int type = zlb_option_push(L, index, name);
+    if (type != LUA_TNIL) {
+        if (type != LUA_TSTRING) {
+            (void)zlb_option_error(L, name, "a non-empty string");
+        }
+        value.data = lua_tolstring(L, -1, &value.len);
+        if (value.len == 0) {
+            value_error(L, name, "a non-empty string, got an empty one");
+        }
+        if (memchr(value.data, '\0', value.len) != NULL) {
+            value_error(L, name, "a string without NUL bytes");
+        }
+    }
+    lua_pop(L, 1);
+    return value;
+}
+
+zl_view zlb_option_header(lua_State *L, int index, const char *name) {
+    zl_view value = zlb_option_string(L, index, name);
+    if (!zl_header_safe(value)) {
+        value_error(L, name, "a string without CR, LF and NUL");
+    }
+    return value;
+}
+
+bool zlb_is_word(zl_view text) {
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!letter && !(c >= '0' && c <= '9') && c != '-' && c != '_' && c != '.') {
+            return false;
+        }
+    }
+    return text.len > 0;
+}
+
+zl_view zlb_option_word(lua_State *L, int index, const char *name) {
+    zl_view value = zlb_option_string(L, index, name);
+    if (value.len > 0 && !zlb_is_word(value)) {
+        value_error(L, name, "letters, digits, '-', '_' and '.' alone");
+    }
+    return value;
+}
+
+zl_tristate zlb_option_boolean(lua_State *L, int index, const char *name) {
+    int type = zlb_option_push(L, index, name);
+    if (type != LUA_TNIL && type != LUA_TBOOLEAN) {
+        (void)zlb_option_error(L, name, "a boolean");
+    }
+    zl_tristate value = lua_toboolean(L, -1) ? ZL_TRUE : ZL_FALSE;
+    lua_pop(L, 1);
+    return type == LUA_TNIL ? ZL_UNSET : value;
+}
+
+/* The most seconds an option may be: 30 days. Far beyond any use, far below any overflow. */
+#define SECONDS_MAX 2592000.0
+
+int64_t zlb_option_seconds(lua_State *L, int index, const char *name) {
+    int type = zlb_option_push(L, index, name);
+    if (type != LUA_TNIL && type != LUA_TNUMBER) {
+        (void)zlb_option_error(L, name, "a number of seconds");
+    }
+    double seconds = lua_tonumber(L, -1);
+    lua_pop(L, 1);
+    if (type == LUA_TNIL) {
+        return 0;
+    }
+    if (!(seconds > 0 && seconds <= SECONDS_MAX)) { /* NaN is neither */
+        value_error(L, name, "seconds over 0, up to 30 days");
+    }
+    return (int64_t)ceil(seconds * 1000);
+}
+
+int64_t zlb_option_count(lua_State *L, int index, const char *name, int64_t most) {
+    int type = zlb_option_push(L, index, name);
+    if (type != LUA_TNIL && type != LUA_TNUMBER) {
+        (void)zlb_option_error(L, name, "an integer");
+    }
+    double value = lua_tonumber(L, -1);
+    lua_pop(L, 1);
+    if (type == LUA_TNIL) {
+        return 0;
+    }
+    if (!(value >= 1 && value <= (double)most) || floor(value) != value) {
+        const char *where = lua_pushfstring(L, "options.%s", name);
+        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "expected an integer from 1 to %d",
+                        (int)most);
+    }
+    return (int64_t)value;
+}

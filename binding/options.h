@@ -1,0 +1,34 @@
+/* Reading the tables of options. Everything is read raw: a metatable on a table of options has no
+ * say. */
+#ifndef ZLB_OPTIONS_H
+#define ZLB_OPTIONS_H
+
+#include "../api/buf.h"
+#include "../api/request.h"
+#include "compat.h"
+
+/* The argument at `index` is a table of options, or absent (nil or none): then it is replaced by an
+ * empty table. Every key must be among names (NULL-terminated). Raises INVALID_ARGUMENT or
+ * UNKNOWN_OPTION, with the nearest name. */
+void zlb_options_check(lua_State *L, int index, const char *const *names);
+
+/* One option of the table at `index`. Where it is absent: an empty view, 0, ZL_UNSET. Ill-typed:
+ * INVALID_ARGUMENT that names the place. Views are valid while the table holds the string. */
+zl_view zlb_option_string(lua_State *L, int index, const char *name); /* not empty, no NUL */
+zl_view zlb_option_header(lua_State *L, int index, const char *name); /* fit for a header */
+zl_view zlb_option_word(lua_State *L, int index, const char *name);   /* letters, digits, -_. */
+zl_tristate zlb_option_boolean(lua_State *L, int index, const char *name);
+int64_t zlb_option_seconds(lua_State *L, int index, const char *name); /* > 0; in ms, rounded up */
+int64_t zlb_option_count(lua_State *L, int index, const char *name, int64_t most); /* from 1 */
+
+/* Push option `name` as it is. Returns its type. */
+int zlb_option_push(lua_State *L, int index, const char *name);
+
+/* Raise INVALID_ARGUMENT for an option, given what was expected and the value on top of the stack.
+ */
+int zlb_option_error(lua_State *L, const char *name, const char *expected);
+
+/* True when text is a word: letters, digits, '-', '_', '.', and not empty. */
+bool zlb_is_word(zl_view text);
+
+#endif

@@ -1,0 +1,32 @@
+#include "scratch.h"
+
+#define SCRATCH_TYPE "zenlayer.scratch"
+
+static int s_gc(lua_State *L) {
+    zlb_scratch_clear(lua_touserdata(L, 1));
+    return 0;
+}
+
+void zlb_scratch_open(lua_State *L) {
+    if (luaL_newmetatable(L, SCRATCH_TYPE)) {
+        lua_pushcfunction(L, s_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_pop(L, 1);
+}
+
+zlb_scratch *zlb_scratch_new(lua_State *L) {
+    zlb_scratch *scratch = lua_newuserdata(L, sizeof *scratch);
+    *scratch = (zlb_scratch){0};
+    luaL_getmetatable(L, SCRATCH_TYPE);
+    lua_setmetatable(L, -2);
+    return scratch;
+}
+
+void zlb_scratch_clear(zlb_scratch *scratch) {
+    zl_buf_free(&scratch->buf);
+    zl_ids_free(&scratch->ids);
+    zl_endpoint_free(&scratch->endpoint);
+    zl_signer_free(scratch->signer);
+    scratch->signer = NULL;
+}

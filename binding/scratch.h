@@ -1,0 +1,28 @@
+/* Memory of the core's that must survive a Lua error: held by a userdata, freed by its finaliser.
+ */
+#ifndef ZLB_SCRATCH_H
+#define ZLB_SCRATCH_H
+
+#include "../api/buf.h"
+#include "../api/endpoint.h"
+#include "../api/ids.h"
+#include "../api/sign.h"
+#include "compat.h"
+
+typedef struct zlb_scratch {
+    zl_buf buf;
+    zl_ids ids;
+    zl_endpoint endpoint;
+    zl_signer *signer;
+} zlb_scratch;
+
+/* Create the metatable. Idempotent; leaves the stack as it was. */
+void zlb_scratch_open(lua_State *L);
+
+/* Push an empty scratch. It lives as long as it is on the stack. */
+zlb_scratch *zlb_scratch_new(lua_State *L);
+
+/* Free what it holds now, instead of at the next collection. */
+void zlb_scratch_clear(zlb_scratch *scratch);
+
+#endif
