@@ -13,11 +13,21 @@ static double draw(const struct timespec *mono) {
     return (double)(bits >> 11) / 9007199254740992.0;
 }
 
+static int64_t to_ms(const struct timespec *time) {
+    return (int64_t)time->tv_sec * 1000 + time->tv_nsec / 1000000;
+}
+
 void zl_clock_now(zl_moment *now) {
     struct timespec mono = {0, 0}, wall = {0, 0};
     (void)clock_gettime(CLOCK_MONOTONIC, &mono);
     (void)clock_gettime(CLOCK_REALTIME, &wall);
-    now->mono_ms = (int64_t)mono.tv_sec * 1000 + mono.tv_nsec / 1000000;
+    now->mono_ms = to_ms(&mono);
     now->wall_s = (int64_t)wall.tv_sec;
     now->random = draw(&mono);
+}
+
+int64_t zl_clock_mono_ms(void) {
+    struct timespec mono = {0, 0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &mono);
+    return to_ms(&mono);
 }

@@ -8,4 +8,7 @@
 /* The present moment, with a fresh random number from getrandom(2). */
 void zl_clock_now(zl_moment *now);
 
+/* Its mono_ms alone. */
+int64_t zl_clock_mono_ms(void);
+
 #endif

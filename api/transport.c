@@ -108,9 +108,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void
 static int on_timer(CURLM *multi, long timeout_ms, void *context) {
     zl_transport *t = context;
     (void)multi;
-    zl_moment now;
-    zl_clock_now(&now);
-    t->timer_ms = timeout_ms < 0 ? -1 : now.mono_ms + timeout_ms;
+    t->timer_ms = timeout_ms < 0 ? -1 : zl_clock_mono_ms() + timeout_ms;
     return 0;
 }
 
@@ -552,9 +550,7 @@ static int advance(zl_transport *t, const zl_moment *now, int64_t *wait_ms) {
  * --------------------------------------------------------------------------------------- */
 
 static void run_timer(zl_transport *t) {
-    zl_moment now;
-    zl_clock_now(&now);
-    if (t->timer_ms >= 0 && now.mono_ms >= t->timer_ms) {
+    if (t->timer_ms >= 0 && zl_clock_mono_ms() >= t->timer_ms) {
         int still_running;
         t->timer_ms = -1;
         (void)curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
@@ -613,10 +609,10 @@ static int turn(zl_transport *t, int64_t wait_ms) {
     if (t->finished != NULL) {
         wait_ms = 0;
     }
-    zl_clock_now(&now);
-    wait_ms = until(next_expiry(t), now.mono_ms, wait_ms);
+    int64_t now_ms = zl_clock_mono_ms();
+    wait_ms = until(next_expiry(t), now_ms, wait_ms);
     if (t->timer_ms >= 0) {
-        wait_ms = until(t->timer_ms, now.mono_ms, wait_ms);
+        wait_ms = until(t->timer_ms, now_ms, wait_ms);
     }
     wait_for_sockets(t, wait_ms);
     run_timer(t);
@@ -676,13 +672,12 @@ int zl_transport_warm_up(zl_transport *t, int64_t timeout_ms) {
             return rc;
         }
     }
-    zl_moment now;
-    zl_clock_now(&now);
     zl_transfer *transfer = take_transfer(t);
     if (transfer == NULL) {
         return ZL_ERR_NOMEM;
     }
-    if (!zl_transfer_prepare_warm_up(transfer) || !launch(t, transfer, now.mono_ms, timeout_ms)) {
+    if (!zl_transfer_prepare_warm_up(transfer) ||
+        !launch(t, transfer, zl_clock_mono_ms(), timeout_ms)) {
         put_back(t, transfer);
         return ZL_ERR_NOMEM;
     }
