@@ -123,8 +123,9 @@ static int m_sign(lua_State *L) {
     zlb_set_view(L, "Host", in.host);
     zlb_set_view(L, "Content-Type", in.content_type);
     zlb_set_text(L, "X-ZC-Signature-Method", "ZC2-HMAC-SHA256");
-    lua_pushfstring(L, "%f", (lua_Number)in.timestamp_s);
-    lua_setfield(L, -2, "X-ZC-Timestamp");
+    zl_buf_clear(&scratch->buf);
+    zl_buf_add_int(&scratch->buf, in.timestamp_s); /* fits: the authorization was longer */
+    zlb_set_view(L, "X-ZC-Timestamp", zl_buf_view(&scratch->buf));
     zlb_set_view(L, "X-ZC-Action", action);
     zlb_set_view(L, "X-ZC-Version", version);
     zlb_scratch_clear(scratch);

@@ -237,12 +237,17 @@ void zl_transport_free(zl_transport *t) {
     free(t);
 }
 
-/* This process was forked from the one that made the transport: leave everything of the parent's
+/* If this process was forked from the one that made the transport: leave everything of the parent's
  * where it is, and begin with nothing. What was under way is the parent's to finish. */
-static int start_over(zl_transport *t) {
+static int start_over_after_fork(zl_transport *t) {
+    if (t->pid == getpid()) {
+        return ZL_OK;
+    }
     for (size_t i = 0; i < t->op_count; i++) {
         (void)zl_operation_cancel(t->ops[i], ZL_LIT("begun in another process, before a fork"));
+        zl_operation_set_driver(t->ops[i], NULL);
     }
+    t->op_count = 0;
     for (size_t i = 0; i < t->wire.sockets.count; i++) {
         (void)close(t->wire.sockets.infos[i].fd); /* the parent has its own descriptor */
     }
@@ -419,6 +424,10 @@ static int64_t next_expiry(const zl_transport *t) {
  */
 
 int zl_transport_add(zl_transport *t, zl_operation *op) {
+    int rc = start_over_after_fork(t);
+    if (rc != ZL_OK) {
+        return rc;
+    }
     if (t->op_count == t->op_room) {
         size_t room = t->op_room == 0 ? 8 : t->op_room * 2;
         zl_operation **ops = realloc(t->ops, room * sizeof(zl_operation *));
@@ -621,15 +630,13 @@ static int turn(zl_transport *t, int64_t wait_ms) {
 }
 
 int zl_transport_turn(zl_transport *t, int64_t max_wait_ms) {
-    if (t->pid != getpid()) {
-        int rc = start_over(t);
-        if (rc != ZL_OK) {
-            return rc;
-        }
+    int rc = start_over_after_fork(t);
+    if (rc != ZL_OK) {
+        return rc;
     }
     pipe_guard guard;
     hold_sigpipe(&guard);
-    int rc = turn(t, max_wait_ms > 0 ? max_wait_ms : 0);
+    rc = turn(t, max_wait_ms > 0 ? max_wait_ms : 0);
     release_sigpipe(&guard);
     return rc;
 }
@@ -665,13 +672,14 @@ void zl_transport_release(zl_transport *t) {
  * ------------------------------------------------------------------------------------- */
 
 int zl_transport_warm_up(zl_transport *t, int64_t timeout_ms) {
-    zl_error_free(&t->warm_up_error);
-    if (t->pid != getpid()) {
-        int rc = start_over(t);
-        if (rc != ZL_OK) {
-            return rc;
-        }
+    int rc = start_over_after_fork(t);
+    if (rc != ZL_OK) {
+        return rc;
     }
+    if (t->warming_up) { /* begun by a call that was interrupted: wait for that */
+        return ZL_OK;
+    }
+    zl_error_free(&t->warm_up_error);
     zl_transfer *transfer = take_transfer(t);
     if (transfer == NULL) {
         return ZL_ERR_NOMEM;
