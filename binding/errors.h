@@ -5,6 +5,13 @@
 #include "../api/error.h"
 #include "compat.h"
 
+/* Tells static analysis what the declarations of Lua's own API do not: control never comes back. */
+#if defined(__clang__)
+#define ZLB_RAISES __attribute__((analyzer_noreturn))
+#else
+#define ZLB_RAISES
+#endif
+
 /* Create the error's metatable in the registry. Idempotent; leaves the stack as it was. */
 void zlb_errors_open(lua_State *L);
 
@@ -15,10 +22,10 @@ void zlb_push_error(lua_State *L, const zl_error *error, zl_view action);
 /* Raise an error of our own, outcome not_sent, before anything was done. `where` is the argument's
  * place ("instance_ids[3]"; NULL: none), and goes before the message. The format is that of
  * lua_pushfstring. Never returns; int, so that callers can `return` it. */
-int zlb_raise(lua_State *L, zl_code code, const char *where, const char *format, ...);
+int zlb_raise(lua_State *L, zl_code code, const char *where, const char *format, ...) ZLB_RAISES;
 
 /* Raise Lua's own memory error, for an allocation that failed outside of Lua. */
-int zlb_raise_memory(lua_State *L);
+int zlb_raise_memory(lua_State *L) ZLB_RAISES;
 
 /* Whether the value is one of our error tables. */
 bool zlb_is_error(lua_State *L, int index);

@@ -385,9 +385,13 @@ static bool is_decode_error(lua_State *L, int index) {
     return starts_with(text, "Expected ") || starts_with(text, "Found too many nested");
 }
 
+static bool is_json_space(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static bool looks_like_object(zl_view body) {
     size_t i = 0;
-    while (i < body.len && memchr(" \t\r\n", body.data[i], 4) != NULL) {
+    while (i < body.len && is_json_space(body.data[i])) {
         i++;
     }
     return i < body.len && body.data[i] == '{';
