@@ -7,9 +7,6 @@ int zl_call_send(zl_call *call, const zl_sender *sender, const zl_action *action
     if (rc != ZL_OK) {
         return rc;
     }
-    if (call->attempts == 0) {
-        call->outcome = ZL_OUTCOME_NOT_SENT;
-    }
     call->attempts++;
     call->offset_used_s = retry->clock_offset_s;
     call->state = ZL_CALL_IN_FLIGHT;
@@ -126,11 +123,12 @@ void zl_call_answered(zl_call *call, zl_retry *retry, const zl_policy *policy, c
 void zl_call_failed(zl_call *call, zl_retry *retry, const zl_policy *policy, const zl_moment *now,
                     zl_code code, zl_view message, bool sent) {
     bool late = now->mono_ms >= policy->deadline_ms && code != ZL_CODE_CANCELLED;
+    zl_code cause = code;
     code = late ? ZL_CODE_DEADLINE_EXCEEDED : code;
     zl_verdict verdict = zl_judge_failure(code, sent);
     call->outcome = zl_outcome_max(call->outcome, verdict.outcome);
     zl_error_set(&call->error, code, message);
-    call->error.retryable = may_go_again(verdict.again, policy) || late;
+    call->error.retryable = may_go_again(zl_judge_failure(cause, sent).again, policy);
     if (may_go_again(verdict.again, policy)) {
         retry_or_settle(call, retry, policy, now, false);
     } else {
@@ -139,9 +137,6 @@ void zl_call_failed(zl_call *call, zl_retry *retry, const zl_policy *policy, con
 }
 
 void zl_call_give_up(zl_call *call, zl_code code, zl_view message, int64_t retry_after_s) {
-    if (call->attempts == 0) {
-        call->outcome = ZL_OUTCOME_NOT_SENT;
-    }
     zl_error *error = &call->error;
     zl_error last = {0};
     zl_error_move(&last, error);

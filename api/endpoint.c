@@ -53,21 +53,28 @@ static const char *parse_authority(zl_view text, authority *out) {
     return out->port >= 1 && out->port <= 65535 ? NULL : "has a port outside 1 to 65535";
 }
 
-/* "127." and three more numbers; "127.evil.example" is a name like any other. */
+/* "127." and three more numbers up to 255; "127.evil.example" and "127.0.0.256" are names like any
+ * other. */
 static bool is_loopback_v4(zl_view host) {
-    int dots = 0;
+    int dots = 0, digits = 0, value = 0;
     if (!zl_view_starts_with(host, ZL_LIT("127."))) {
         return false;
     }
-    for (size_t i = 0, digits = 0; i < host.len; i++) {
-        if (host.data[i] == '.') {
+    for (size_t i = 0; i < host.len; i++) {
+        char c = host.data[i];
+        if (c == '.' && digits > 0) {
             dots++;
-            digits = 0;
-        } else if (host.data[i] < '0' || host.data[i] > '9' || ++digits > 3) {
+            digits = value = 0;
+        } else if (c >= '0' && c <= '9' && ++digits <= 3) {
+            value = value * 10 + (c - '0');
+        } else {
+            return false;
+        }
+        if (value > 255) {
             return false;
         }
     }
-    return dots == 3 && host.data[host.len - 1] != '.';
+    return dots == 3 && digits > 0;
 }
 
 static bool is_loopback(zl_view host) {

@@ -104,6 +104,12 @@ static int64_t days_from_epoch(int year, int month, int day) {
     return y * 365 + leap_days + day_of_year - 719468;
 }
 
+static int days_of(int year, int month) { /* month from 0 */
+    static const int days_of_month[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return month == 1 && leap ? 29 : days_of_month[month];
+}
+
 bool zl_http_date_parse(zl_view text, int64_t *unix_s) {
     reader r = {text.data, text.data + text.len, true};
     date d = {0};
@@ -120,8 +126,8 @@ bool zl_http_date_parse(zl_view text, int64_t *unix_s) {
     }
     /* Second 60 is a leap second; the year bound keeps the arithmetic of callers far from its
      * limits. */
-    if (!r.ok || r.at != r.end || d.year < 1970 || d.day < 1 || d.day > 31 || d.hour > 23 ||
-        d.minute > 59 || d.second > 60) {
+    if (!r.ok || r.at != r.end || d.year < 1970 || d.day < 1 || d.day > days_of(d.year, d.month) ||
+        d.hour > 23 || d.minute > 59 || d.second > 60) {
         return false;
     }
     *unix_s =

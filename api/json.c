@@ -50,6 +50,44 @@ static void add_plain(zl_buf *out, const char *text) {
     }
 }
 
+/* Write the next decimal of as many digits, away from zero, over text. */
+static void bump(char *text) {
+    char *p = strchr(text, 'e');
+    for (p = p == NULL ? text + strlen(text) : p; p > text; p--) {
+        if (p[-1] >= '0' && p[-1] < '9') {
+            p[-1]++;
+            return;
+        } else if (p[-1] == '9') {
+            p[-1] = '0';
+        }
+    }
+}
+
+static bool reads_back(const char *text, double value) {
+    return strtod(text, NULL) == value;
+}
+
+enum { DOUBLE_TEXT_MAX = 40 };
+
+/* The shortest text that reads back the same; 17 digits always do. With 15, printf drops the zeros
+ * of what is shorter by itself, but subnormals have fewer digits to begin with. */
+static void print_shortest(char text[DOUBLE_TEXT_MAX], double value) {
+    for (int digits = fabs(value) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
+        (void)snprintf(text, DOUBLE_TEXT_MAX, "%.*g", digits, value);
+        if (reads_back(text, value)) {
+            return;
+        }
+        if (digits ==
+            16) { /* at a power of two the decimal above may read back where this does not */
+            (void)snprintf(text, DOUBLE_TEXT_MAX, "%#.16g", value); /* with its zeros */
+            bump(text);
+            if (reads_back(text, value)) {
+                return;
+            }
+        }
+    }
+}
+
 bool zl_json_add_double(zl_buf *out, double value) {
     if (!isfinite(value)) {
         return false;
@@ -62,15 +100,8 @@ bool zl_json_add_double(zl_buf *out, double value) {
         }
         return true;
     }
-    /* 17 digits always read back the same; with 15, printf itself drops the zeros of what is
-     * shorter, but subnormals have fewer digits to begin with. */
-    char text[40];
-    for (int digits = fabs(value) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
-        (void)snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) {
-            break;
-        }
-    }
+    char text[DOUBLE_TEXT_MAX];
+    print_shortest(text, value);
     add_plain(out, text);
     return true;
 }

@@ -128,6 +128,11 @@ int zl_operation_new_status(zl_operation **out, zl_client *client,
 int zl_operation_new_call(zl_operation **out, zl_client *client,
                           const zl_operation_options *options, const zl_moment *now, zl_view action,
                           zl_buf *body, bool idempotent) {
+    if (!zl_buf_ok(body)) {
+        zl_buf_free(body);
+        *out = NULL;
+        return ZL_ERR_NOMEM;
+    }
     int rc = operation_new(out, client, options, now, action);
     if (rc != ZL_OK) {
         zl_buf_free(body);
@@ -339,6 +344,7 @@ static void give_up(zl_operation *op, zl_code code, zl_view message, int64_t ret
         settle_task(op, t); /* takes it out of active: the next one is at i now */
     }
     if (op->begun < op->count) {
+        op->incomplete = op->incomplete || !zl_error_ok(&reason);
         note_failure(op, &reason);
     }
     op->stopping = true;

@@ -70,7 +70,8 @@ typedef struct zl_step {
     int64_t wait_ms;           /* WAIT, PENDING: at least 1 */
 } zl_step;
 
-/* What to do next. ZL_ERR_NOMEM or ZL_ERR_CRYPTO: nothing changed, and it may be asked again. */
+/* What to do next. ZL_ERR_NOMEM, ZL_ERR_CRYPTO, ZL_ERR_ARG (action, service or version are not fit
+ * for a header): nothing changed, and it may be asked again. */
 int zl_operation_step(zl_operation *op, const zl_moment *now, zl_step *out);
 
 /* Report on call n: it was answered; or there is no answer (code, sent: see zl_judge_failure). A

@@ -41,8 +41,17 @@ static int add_authorization(zl_request *out, zl_signer *signer, const zl_sign_i
     return rc;
 }
 
+/* Nothing that a caller gave may end a header's line. */
+static bool is_fit(const zl_sender *sender, const zl_action *action) {
+    return zl_header_safe(action->name) && zl_header_safe(action->version) &&
+           zl_header_safe(action->service) && zl_header_safe(zl_buf_view(&sender->user_agent));
+}
+
 int zl_request_build(zl_request *out, const zl_sender *sender, const zl_action *action,
                      zl_view body, int64_t timestamp_s) {
+    if (!is_fit(sender, action)) {
+        return ZL_ERR_ARG;
+    }
     zl_buf_clear(&out->url);
     zl_buf_clear(&out->lines);
     out->header_count = 0;
