@@ -7,6 +7,9 @@ int zl_call_send(zl_call *call, const zl_sender *sender, const zl_action *action
     if (rc != ZL_OK) {
         return rc;
     }
+    if (call->attempts == 0) {
+        call->outcome = ZL_OUTCOME_NOT_SENT;
+    }
     call->attempts++;
     call->offset_used_s = retry->clock_offset_s;
     call->state = ZL_CALL_IN_FLIGHT;
@@ -137,6 +140,9 @@ void zl_call_failed(zl_call *call, zl_retry *retry, const zl_policy *policy, con
 }
 
 void zl_call_give_up(zl_call *call, zl_code code, zl_view message, int64_t retry_after_s) {
+    if (call->attempts == 0) {
+        call->outcome = ZL_OUTCOME_NOT_SENT;
+    }
     zl_error *error = &call->error;
     zl_error last = {0};
     zl_error_move(&last, error);

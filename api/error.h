@@ -27,13 +27,13 @@ enum {
     X(CANCELLED, "cancelled")                                                                      \
     X(STATE, "state")
 
-/* The first three in order of weight: an operation's outcome is the heaviest of its failed batches'.
- * ACCEPTED is a batch's alone; an error never has it. */
+/* In order of weight: an operation's outcome is the heaviest of its batches'. ACCEPTED is a
+ * batch's alone; an error never has it. */
 #define ZL_OUTCOMES(X)                                                                             \
+    X(ACCEPTED, "accepted")                                                                        \
     X(NOT_SENT, "not_sent")                                                                        \
     X(REJECTED, "rejected")                                                                        \
-    X(UNKNOWN, "unknown")                                                                          \
-    X(ACCEPTED, "accepted")
+    X(UNKNOWN, "unknown")
 
 /* X(NAME, KIND, meaning): the codes of our own. The API's codes are open-ended and pass through. */
 #define ZL_CODES(X)                                                                                \
@@ -86,7 +86,7 @@ const char *zl_code_name(zl_code code);
 const char *zl_code_meaning(zl_code code);
 zl_kind zl_code_kind(zl_code code);
 
-/* The heavier of two outcomes, neither of which is ACCEPTED. */
+/* The heavier of two outcomes. */
 zl_outcome zl_outcome_max(zl_outcome a, zl_outcome b);
 
 /* One error, as far as the core knows it. Owns its buffers; all zero is "no error". */

@@ -521,7 +521,7 @@ zl_batch zl_operation_batch(const zl_operation *op, size_t n) {
         return batch;
     }
     const task *t = op->tasks[n - 1];
-    batch.outcome = t->call.outcome;
+    batch.outcome = t->call.attempts > 0 ? t->call.outcome : ZL_OUTCOME_NOT_SENT;
     batch.attempts = t->call.attempts;
     batch.request_id = zl_buf_view(
         batch.outcome == ZL_OUTCOME_ACCEPTED ? &t->call.request_id : &t->call.error.request_id);
