@@ -481,6 +481,7 @@ int zlb_safe_call(lua_State *L) {
 
 static const luaL_Reg methods[] = {
     {"call", c_call},
+    {"close", c_close},
     {"connect", c_connect},
     {"describe_instances_status", c_describe_instances_status},
     {"stop_instances", c_stop_instances},
@@ -505,8 +506,6 @@ static void create_metatable(lua_State *L, const char *type, bool safe) {
             }
             lua_setfield(L, -2, method->name);
         }
-        lua_pushcfunction(L, c_close);
-        lua_setfield(L, -2, "close");
         lua_setfield(L, -2, "__index");
     }
     lua_pop(L, 1);

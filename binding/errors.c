@@ -111,22 +111,36 @@ static void add_text(line *out, const char *text) {
     add(out, text, strlen(text));
 }
 
-/* At most `most` bytes of text, then "…"; control bytes, which could move a terminal's cursor or
- * fake a line of a log, as \xNN. */
+/* U+0080 to U+009F, which some terminals obey; in UTF-8 it is C2 80 to C2 9F. */
+static bool is_c1(const char *text, size_t i, size_t len) {
+    return i + 1 < len && (unsigned char)text[i] == 0xC2 &&
+           ((unsigned char)text[i + 1] & 0xE0) == 0x80;
+}
+
+/* Whether byte i could move a terminal's cursor, fake a line of a log, or is no text at all. */
+static bool must_escape(const char *text, size_t i, size_t len, bool is_utf8) {
+    unsigned char c = (unsigned char)text[i];
+    if (c < 0x80) {
+        return c < 0x20 || c == 0x7F;
+    }
+    return !is_utf8 || is_c1(text, i, len) || (i > 0 && is_c1(text, i - 1, len));
+}
+
+/* At most `most` bytes of text, then "..."; what must be escaped as \xNN. */
 static void add_escaped(line *out, const char *text, size_t len, size_t most) {
     size_t start = out->len;
+    bool is_utf8 = zl_utf8_valid((zl_view){text, len});
     for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (out->len - start >= most && (c & 0xC0) != 0x80) { /* not inside a character */
-            add_text(out, "...");
+        if (out->len - start >= most && ((unsigned char)text[i] & 0xC0) != 0x80) {
+            add_text(out, "..."); /* not inside a character */
             return;
         }
-        if (c < 0x20 || c == 0x7F) {
+        if (must_escape(text, i, len, is_utf8)) {
             char escape[8];
-            int n = snprintf(escape, sizeof escape, "\\x%02x", (unsigned)c);
+            int n = snprintf(escape, sizeof escape, "\\x%02x", (unsigned)(unsigned char)text[i]);
             add(out, escape, (size_t)n);
         } else {
-            add(out, (const char *)&text[i], 1);
+            add(out, &text[i], 1);
         }
     }
 }

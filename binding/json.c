@@ -213,14 +213,20 @@ static int compare_names(const void *a, const void *b) {
 static void write_object(writer *w, const place *at, size_t count) {
     lua_State *L = w->L;
     zl_view *names = lua_newuserdata(L, (count > 0 ? count : 1) * sizeof *names);
-    int table = lua_gettop(L) - 1;
+    int table = lua_gettop(L) - 1, kept = table + 2;
     size_t i = 0;
+    lua_createtable(L, (int)count, 0);
     lua_pushnil(L);
     while (lua_next(L, table) != 0) {
         lua_pop(L, 1);
-        names[i].data = lua_tolstring(L, -1, &names[i].len); /* the table holds the string */
-        i++;
+        if (i == count || lua_type(L, -1) != LUA_TSTRING) {
+            refuse(w, at, "was changed while it was written");
+        }
+        names[i].data = lua_tolstring(L, -1, &names[i].len);
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, kept, (int)++i); /* a finaliser may take it out of the table */
     }
+    count = i;
     qsort(names, count, sizeof *names, compare_names);
     zl_buf_add_char(w->out, '{');
     for (i = 0; i < count; i++) {
@@ -237,7 +243,7 @@ static void write_object(writer *w, const place *at, size_t count) {
         lua_pop(L, 1);
     }
     zl_buf_add_char(w->out, '}');
-    lua_pop(L, 1);
+    lua_pop(L, 2);
 }
 
 static void write_array(writer *w, const place *at, size_t count) {
@@ -399,7 +405,8 @@ static bool looks_like_object(zl_view body) {
 
 /* Push the decoded object, or nil. */
 static void decode_object(lua_State *L, zl_view body) {
-    if (!looks_like_object(body)) {
+    /* lua-cjson takes a NUL for the end of the text, whatever comes after it. */
+    if (!looks_like_object(body) || memchr(body.data, '\0', body.len) != NULL) {
         lua_pushnil(L);
         return;
     }

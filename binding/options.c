@@ -76,6 +76,10 @@ void zlb_options_check(lua_State *L, int index, const char *const *names) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "options", "expected a table, got %s",
                         luaL_typename(L, index));
     }
+    /* The values are read from a copy: it holds their strings, whatever a finaliser does to the
+     * caller's table meanwhile. */
+    lua_newtable(L);
+    int copy = lua_gettop(L);
     lua_pushnil(L);
     while (lua_next(L, index) != 0) {
         if (lua_type(L, -2) != LUA_TSTRING) {
@@ -88,8 +92,11 @@ void zlb_options_check(lua_State *L, int index, const char *const *names) {
                             "unknown option '%s'; the nearest is '%s'", given,
                             nearest(given, names));
         }
-        lua_pop(L, 1);
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, copy);
     }
+    lua_replace(L, index);
 }
 
 /* --- values ----------------------------------------------------------------------------------- */
@@ -147,7 +154,7 @@ bool zlb_is_word(zl_view text) {
             return false;
         }
     }
-    return text.len > 0;
+    return text.len > 0 && text.data[0] != '.';
 }
 
 zl_view zlb_option_word(lua_State *L, int index, const char *name) {

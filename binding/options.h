@@ -8,8 +8,8 @@
 #include "compat.h"
 
 /* The argument at `index` is a table of options, or absent (nil or none): then it is replaced by an
- * empty table. Every key must be among names (NULL-terminated). Raises INVALID_ARGUMENT or
- * UNKNOWN_OPTION, with the nearest name. */
+ * empty table, else by a copy. Every key must be among names (NULL-terminated). Raises
+ * INVALID_ARGUMENT or UNKNOWN_OPTION, with the nearest name. */
 void zlb_options_check(lua_State *L, int index, const char *const *names);
 
 /* One option of the table at `index`. Where it is absent: an empty view, 0, ZL_UNSET. Ill-typed:
@@ -28,7 +28,8 @@ int zlb_option_push(lua_State *L, int index, const char *name);
  */
 int zlb_option_error(lua_State *L, const char *name, const char *expected);
 
-/* True when text is a word: letters, digits, '-', '_', '.', and not empty. */
+/* True when text is a word: letters, digits, '-', '_', '.', not empty, and no '.' in front (".." is
+ * no service, it is another address). */
 bool zlb_is_word(zl_view text);
 
 #endif
