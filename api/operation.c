@@ -245,7 +245,8 @@ static bool may_begin(const zl_operation *op) {
 }
 
 static bool has_place(const zl_client *client) {
-    return !client->hold && client->in_flight < client->max_concurrency;
+    return !client->hold && client->in_flight < client->max_concurrency &&
+           client->in_flight < client->retry.window;
 }
 
 /* The call to send now, if there is one: one that is due again before one that was never sent, so

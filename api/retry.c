@@ -1,7 +1,7 @@
 #include "retry.h"
 
 void zl_retry_init(zl_retry *retry) {
-    *retry = (zl_retry){.pause_until_ms = INT64_MIN, .quota = ZL_RETRY_QUOTA};
+    *retry = (zl_retry){.pause_until_ms = INT64_MIN, .quota = ZL_RETRY_QUOTA, .window = SIZE_MAX};
 }
 
 int64_t zl_retry_delay_ms(bool rate_limited, int retries, double random, int64_t retry_after_s) {
@@ -23,11 +23,13 @@ bool zl_retry_spend(zl_retry *retry, int cost) {
 }
 
 void zl_retry_refund(zl_retry *retry, int spent) {
+    retry->window += retry->window < SIZE_MAX ? 1 : 0;
     int quota = retry->quota + (spent > 0 ? spent : 1);
     retry->quota = quota < ZL_RETRY_QUOTA ? quota : ZL_RETRY_QUOTA;
 }
 
 void zl_retry_pause(zl_retry *retry, int64_t until_ms) {
+    retry->window = 1;
     if (until_ms > retry->pause_until_ms) {
         retry->pause_until_ms = until_ms;
     }

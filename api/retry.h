@@ -6,6 +6,7 @@
 #define ZL_RETRY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* What a driver knows of the world when it reports or asks something. */
@@ -18,6 +19,7 @@ typedef struct zl_moment {
 typedef struct zl_retry {
     int64_t pause_until_ms; /* on the monotonic clock; no request is sent before */
     int64_t clock_offset_s; /* what must be added to the wall clock to get the server's */
+    size_t window;          /* how many requests may be in flight */
     int quota;              /* tokens left for retries */
 } zl_retry;
 
@@ -43,10 +45,13 @@ int64_t zl_retry_delay_ms(bool rate_limited, int retries, double random, int64_t
  * the retry must not be made. */
 bool zl_retry_spend(zl_retry *retry, int cost);
 
-/* A call succeeded that had spent `spent` tokens: they come back, or 1 if there were none. */
+/* A call succeeded that had spent `spent` tokens: they come back, or 1 if there were none. The
+ * window opens by one. */
 void zl_retry_refund(zl_retry *retry, int spent);
 
-/* Nothing is sent before until_ms. A pause is never shortened. */
+/* After a rate limit: nothing is sent before until_ms (a pause is never shortened), and then one
+ * request at a time to begin with. Were all sent together, the server would see them in any order,
+ * and a call could lose every one of its attempts to newer ones. */
 void zl_retry_pause(zl_retry *retry, int64_t until_ms);
 
 /* The server refused the time of a request made with `offset_used_s`, and says it is date_s. True

@@ -1,5 +1,6 @@
 #include "sockets.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -112,10 +113,11 @@ void zl_sockets_set_idle(zl_sockets *sockets, int local_port) {
     }
 }
 
-/* Whether something waits to be read; nothing there is the good case, and recv fails then. */
+/* Whether something waits to be read: bytes, the end, or an error. */
 static bool has_input(int fd) {
     char byte;
-    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
+           (errno != EAGAIN && errno != EINTR);
 }
 
 bool zl_sockets_use(zl_sockets *sockets, int local_port) {

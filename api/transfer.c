@@ -24,8 +24,10 @@ static size_t on_header(char *data, size_t size, size_t count, void *context) {
     if (len >= 5 &&
         memcmp(data, "HTTP/", 5) == 0) { /* an interim answer's head is not the answer's */
         zl_buf_clear(&t->head);
+        t->head_ended = false;
         return len;
     }
+    t->head_ended = t->head_ended || data[0] == '\r' || data[0] == '\n';
     zl_buf_add(&t->head, data, len);
     t->out_of_memory = t->out_of_memory || !zl_buf_ok(&t->head);
     return t->out_of_memory ? 0 : len;
@@ -140,6 +142,8 @@ static void set_protocol(setter *s, const zl_wire *wire) {
     }
     if (wire->no_proxy.len > 0) {
         SET(s, CURLOPT_NOPROXY, wire->no_proxy.data);
+    } else if (wire->has_proxy) { /* it replaces the environment's no_proxy too */
+        SET(s, CURLOPT_NOPROXY, "");
     }
 }
 
@@ -249,14 +253,19 @@ static zl_code classify_unsent(const zl_transfer *t, CURLcode rc) {
     case CURLE_SSL_CIPHER:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_ENGINE_INITFAILED: return ZL_CODE_TLS_FAILED;
-    default:
-        return t->wire->has_proxy && t->wire->proxy.len > 0 ? ZL_CODE_PROXY_FAILED
-                                                            : ZL_CODE_CONNECT_FAILED;
+    default: return t->wire->uses_proxy ? ZL_CODE_PROXY_FAILED : ZL_CODE_CONNECT_FAILED;
     }
 }
 
+/* libcurl has a limit of its own for one header line, 100 KiB, and says "out of memory" when it is
+ * passed; from 8.6 on CURLE_TOO_LARGE, which is 100. */
+static bool is_line_too_long(const zl_transfer *t, CURLcode rc) {
+    return t->sends > 0 && !t->out_of_memory && !t->head_ended &&
+           (rc == CURLE_OUT_OF_MEMORY || (int)rc == 100);
+}
+
 static zl_code classify(const zl_transfer *t, CURLcode rc) {
-    if (t->too_large || rc == CURLE_FILESIZE_EXCEEDED) {
+    if (t->too_large || is_line_too_long(t, rc) || rc == CURLE_FILESIZE_EXCEEDED) {
         return ZL_CODE_RESPONSE_TOO_LARGE;
     }
     if (t->sends == 0) {
@@ -333,7 +342,7 @@ void zl_transfer_reset(zl_transfer *t) {
     t->n = 0;
     t->is_warm_up = false;
     t->sends = 0;
-    t->resent = t->tainted = t->too_large = t->out_of_memory = false;
+    t->resent = t->tainted = t->too_large = t->out_of_memory = t->head_ended = false;
     t->head_total = 0;
     t->error_text[0] = '\0';
     t->next = NULL;

@@ -17,6 +17,7 @@ typedef struct zl_wire {
     zl_buf proxy;    /* only if has_proxy */
     zl_buf no_proxy; /* CURLOPT_NOPROXY; empty: the environment's */
     bool has_proxy;  /* given; an empty one means none. Else the environment's */
+    bool uses_proxy; /* for certain; the environment's may have exceptions, which libcurl knows */
     struct curl_slist *connect_to;
     int64_t connect_timeout_ms;
     size_t max_response_bytes;
@@ -37,6 +38,7 @@ typedef struct zl_transfer {
     bool tainted; /* the kept connection was not fit for use; nothing was sent */
     bool too_large;
     bool out_of_memory;
+    bool head_ended;   /* the blank line after the final answer's head has come */
     int status;        /* once it was answered */
     size_t head_total; /* bytes of all heads, those of interim answers too */
     zl_buf head;       /* of the final answer, without its status line */

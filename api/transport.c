@@ -152,6 +152,19 @@ static bool set_connect_to(zl_wire *wire, const char *address) {
     return wire->connect_to != NULL;
 }
 
+static bool is_set(const char *lower_name, const char *upper_name) {
+    const char *value = getenv(lower_name);
+    value = value != NULL ? value : getenv(upper_name);
+    return value != NULL && value[0] != '\0';
+}
+
+/* Whether every connection goes through a proxy of the environment. libcurl reads these variables
+ * itself, but tells only from 8.7 on whether it used one. */
+static bool environment_has_proxy(void) {
+    return (is_set("https_proxy", "HTTPS_PROXY") || is_set("all_proxy", "ALL_PROXY")) &&
+           !is_set("no_proxy", "NO_PROXY");
+}
+
 static bool set_wire(zl_wire *wire, const zl_endpoint *endpoint,
                      const zl_transport_options *options) {
     zl_buf_add_view(&wire->base, zl_buf_view(&endpoint->base));
@@ -167,6 +180,8 @@ static bool set_wire(zl_wire *wire, const zl_endpoint *endpoint,
     }
     wire->has_proxy = options->proxy != NULL;
     set_buf(&wire->proxy, options->proxy);
+    wire->uses_proxy =
+        wire->has_proxy ? wire->proxy.len > 0 : endpoint->tls && environment_has_proxy();
     if (!endpoint->tls) { /* plain text stays on this machine */
         zl_buf_add_text(&wire->no_proxy, "*");
     }
@@ -382,6 +397,9 @@ static void finish(zl_transport *t, zl_transfer *transfer, CURLcode rc) {
         rc = CURLE_OUT_OF_MEMORY;
     }
     detach(t, transfer);
+    if (rc == CURLE_OK && !transfer->head_ended) { /* cut inside the head: libcurl does not mind */
+        rc = CURLE_PARTIAL_FILE;
+    }
     if (rc != CURLE_OK) {
         report_failure(t, transfer, rc);
     } else if (transfer->op != NULL) {

@@ -451,6 +451,18 @@ static bool is_array(lua_State *L, int index) {
     return has_item;
 }
 
+/* Whether the table has no keys but 1 to its length: lua-cjson gives an object and a list the same
+ * type. */
+static bool is_list(lua_State *L, int index) {
+    size_t count = 0;
+    lua_pushnil(L);
+    while (lua_next(L, index) != 0) {
+        lua_pop(L, 1);
+        count++;
+    }
+    return count == lua_rawlen(L, index);
+}
+
 /* response.instanceIds, at `index`: the ids that failed. The views go into a userdata, which is
  * left on the stack in any case. False if it is anything but a list of non-empty strings. */
 static bool read_failed_ids(lua_State *L, int response, zl_answer *answer) {
@@ -461,6 +473,7 @@ static bool read_failed_ids(lua_State *L, int response, zl_answer *answer) {
     }
     int list = lua_gettop(L);
     size_t count = lua_rawlen(L, list);
+    ok = is_list(L, list);
     zl_view *ids = lua_newuserdata(L, (count > 0 ? count : 1) * sizeof *ids);
     for (size_t i = 0; i < count; i++) {
         lua_rawgeti(L, list, (int)i + 1);
@@ -485,6 +498,7 @@ static bool read_status_page(lua_State *L, int response, zl_answer *answer) {
     lua_pop(L, 1);
     ok = push_raw(L, response, "dataSet") == LUA_TTABLE && ok;
     int rows = lua_gettop(L);
+    ok = ok && is_list(L, rows);
     answer->item_count = lua_istable(L, rows) ? lua_rawlen(L, rows) : 0;
     for (size_t i = 1; i <= answer->item_count && ok; i++) {
         lua_rawgeti(L, rows, (int)i);

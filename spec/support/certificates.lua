@@ -1,0 +1,65 @@
+-- Throw-away certificates that the sandbox has none of.
+local process = require "process"
+
+local certificates = {}
+
+-- In `directory`: ca.pem, server.pem and server-key.pem, for 127.0.0.1 and localhost, as the
+-- sandbox's.
+function certificates.make(directory)
+    process.check {
+        "python3", "-B", "-c",
+        "import sys; sys.path.insert(0, 'sandbox')\n"
+            .. "from zlsandbox import certificate\n"
+            .. "certificate.make(sys.argv[1], '127.0.0.1')",
+        directory,
+    }
+end
+
+local CONFIGURATION = [[
+[req]
+prompt = no
+distinguished_name = subject
+x509_extensions = server
+[subject]
+CN = 127.0.0.1
+[server]
+subjectAltName = DNS:localhost, DNS:127.0.0.1, IP:127.0.0.1
+[ca]
+default_ca = throw_away
+[throw_away]
+database = %s/index
+serial = %s/serial
+new_certs_dir = %s
+default_md = sha256
+policy = any
+x509_extensions = server
+[any]
+commonName = supplied
+]]
+
+-- In `directory`: NAME.pem and NAME-key.pem, signed by itself; with dates (YYYYMMDDHHMMSSZ), valid
+-- between them alone.
+function certificates.self_signed(directory, name, from, to)
+    local path = directory .. "/" .. name
+    process.write(path .. ".cnf", (CONFIGURATION:gsub("%%s", directory)))
+    process.write(directory .. "/index", "")
+    process.write(directory .. "/serial", "01\n")
+    process.check {
+        "openssl", "req", "-new", "-config", path .. ".cnf", "-newkey", "ec", "-pkeyopt",
+        "ec_paramgen_curve:P-256", "-nodes", "-keyout", path .. "-key.pem", "-out", path .. ".csr",
+    }
+    if from then
+        process.check {
+            "openssl", "ca", "-batch", "-config", path .. ".cnf", "-selfsign", "-notext", "-in",
+            path .. ".csr", "-keyfile", path .. "-key.pem", "-startdate", from, "-enddate", to,
+            "-out", path .. ".pem",
+        }
+    else
+        process.check {
+            "openssl", "req", "-x509", "-config", path .. ".cnf", "-in", path .. ".csr", "-key",
+            path .. "-key.pem", "-days", "30", "-out", path .. ".pem",
+        }
+    end
+end
+
+return certificates
