@@ -28,7 +28,12 @@ static void settle(zl_call *call) {
 static void retry_or_settle(zl_call *call, zl_retry *retry, const zl_policy *policy,
                             const zl_moment *now, bool rate_limited) {
     int64_t asked_s = call->error.retry_after_s;
-    int64_t delay_ms = zl_retry_delay_ms(rate_limited, call->retries, now->random, asked_s);
+    /* Before its last attempt a rate-limited call waits the whole span and not a random part of it:
+     * what drew three short waits would otherwise be lost within one second of a server that counts
+     * by the second. */
+    bool is_last = rate_limited && call->attempts + 1 == policy->max_attempts;
+    double random = is_last ? 1.0 : now->random;
+    int64_t delay_ms = zl_retry_delay_ms(rate_limited, call->retries, random, asked_s);
     int cost = rate_limited ? ZL_RETRY_COST_RATE_LIMIT : ZL_RETRY_COST;
     int64_t due_ms = now->mono_ms + delay_ms;
     if (rate_limited) { /* holds for everybody, also when this call goes no further */
@@ -99,6 +104,9 @@ static bool may_go_again(zl_again again, const zl_policy *policy) {
 void zl_call_answered(zl_call *call, zl_retry *retry, const zl_policy *policy, const zl_moment *now,
                       const zl_answer *answer) {
     zl_verdict verdict = zl_judge_answer(answer);
+    if (!verdict.rate_limited) {
+        zl_retry_widen(retry);
+    }
     if (verdict.outcome == ZL_OUTCOME_ACCEPTED) {
         zl_retry_refund(retry, call->spent);
         zl_error_free(&call->error);

@@ -29,6 +29,7 @@ struct zl_operation {
     size_t in_flight;
     bool stopping;   /* begin nothing more */
     bool incomplete; /* memory ran out for a part of the account */
+    int64_t seen;    /* ZL_AIM_STATUS_PAGES: rows so far */
     zl_error error;
     void *driver;
     int tag;
@@ -249,22 +250,30 @@ static bool has_place(const zl_client *client) {
            client->in_flight < client->retry.window;
 }
 
-/* The call to send now, if there is one: one that is due again before one that was never sent, so
- * that under a rate limit no call runs out of attempts behind newer ones. */
+static bool is_due(const zl_call *call, int64_t now_ms) {
+    return call->state == ZL_CALL_READY ||
+           (call->state == ZL_CALL_WAITING && call->due_ms <= now_ms);
+}
+
+/* The begun call that is due and was begun first, or NULL. It goes before any that was never sent:
+ * the less time it spends among newer ones, the fewer of its attempts a rate limit takes. */
+static task *next_due(const zl_operation *op, int64_t now_ms) {
+    for (size_t i = 0; i < op->active_count; i++) {
+        if (is_due(&op->active[i]->call, now_ms)) {
+            return op->active[i];
+        }
+    }
+    return NULL;
+}
+
+/* The call to send now, begun for it if need be; NULL if there is none. */
 static int next_task(zl_operation *op, const zl_moment *now, task **out) {
     *out = NULL;
     if (now->mono_ms < op->client->retry.pause_until_ms || !has_place(op->client)) {
         return ZL_OK;
     }
-    for (size_t i = 0; i < op->active_count; i++) {
-        const zl_call *call = &op->active[i]->call;
-        if (call->state == ZL_CALL_READY ||
-            (call->state == ZL_CALL_WAITING && call->due_ms <= now->mono_ms)) {
-            *out = op->active[i];
-            return ZL_OK;
-        }
-    }
-    if (may_begin(op)) {
+    *out = next_due(op, now->mono_ms);
+    if (*out == NULL && may_begin(op)) {
         *out = begin_task(op);
         return *out == NULL ? ZL_ERR_NOMEM : ZL_OK;
     }
@@ -318,9 +327,27 @@ static void note_failed_ids(zl_operation *op, task *t, const zl_answer *answer) 
 }
 
 static void note_page(zl_operation *op, const zl_answer *answer) {
-    if (answer->item_count > 0 && (int64_t)op->count * ZL_REQUEST_PAGE_SIZE < answer->total_count) {
+    op->seen += (int64_t)answer->item_count;
+    if (op->seen < answer->total_count) {
         op->count++;
     }
+}
+
+/* Whether an answer fits what was asked: an empty page before the end would end the list too early,
+ * and ids that failed are ids of this batch. */
+static bool fits(const zl_operation *op, const task *t, const zl_answer *answer) {
+    if (op->aim == ZL_AIM_STATUS_PAGES) {
+        return answer->item_count > 0 || op->seen >= answer->total_count;
+    }
+    size_t first = (t->n - 1) * ZL_REQUEST_IDS_MAX;
+    for (size_t i = 0; i < answer->failed_count && op->aim == ZL_AIM_STOP; i++) {
+        size_t index;
+        if (!zl_ids_find(&op->ids, answer->failed_ids[i], &index) || index < first ||
+            index >= first + batch_size(op, t->n)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Settle everything that is not settled, in flight or not. */
@@ -423,7 +450,9 @@ bool zl_operation_answered(zl_operation *op, size_t n, const zl_moment *now,
     if (t == NULL) {
         return false;
     }
-    zl_call_answered(&t->call, &op->client->retry, &op->policy, now, answer);
+    zl_answer judged = *answer;
+    judged.is_well_formed = answer->is_well_formed && fits(op, t, answer);
+    zl_call_answered(&t->call, &op->client->retry, &op->policy, now, &judged);
     if (t->call.state == ZL_CALL_SETTLED) {
         if (t->call.outcome == ZL_OUTCOME_ACCEPTED && op->aim == ZL_AIM_STATUS_PAGES) {
             note_page(op, answer);

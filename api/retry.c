@@ -23,13 +23,20 @@ bool zl_retry_spend(zl_retry *retry, int cost) {
 }
 
 void zl_retry_refund(zl_retry *retry, int spent) {
-    retry->window += retry->window < SIZE_MAX ? 1 : 0;
     int quota = retry->quota + (spent > 0 ? spent : 1);
     retry->quota = quota < ZL_RETRY_QUOTA ? quota : ZL_RETRY_QUOTA;
 }
 
+void zl_retry_widen(zl_retry *retry) {
+    if (retry->window < SIZE_MAX && ++retry->answers == ZL_RETRY_WINDOW_STEP) {
+        retry->answers = 0;
+        retry->window++;
+    }
+}
+
 void zl_retry_pause(zl_retry *retry, int64_t until_ms) {
     retry->window = 1;
+    retry->answers = 0;
     if (until_ms > retry->pause_until_ms) {
         retry->pause_until_ms = until_ms;
     }

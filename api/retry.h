@@ -20,6 +20,7 @@ typedef struct zl_retry {
     int64_t pause_until_ms; /* on the monotonic clock; no request is sent before */
     int64_t clock_offset_s; /* what must be added to the wall clock to get the server's */
     size_t window;          /* how many requests may be in flight */
+    int answers;            /* since it was last changed */
     int quota;              /* tokens left for retries */
 } zl_retry;
 
@@ -30,6 +31,7 @@ enum {
     ZL_RETRY_BASE_MS = 50,
     ZL_RETRY_BASE_RATE_LIMIT_MS = 1000,
     ZL_RETRY_MAX_MS = 20000,
+    ZL_RETRY_WINDOW_STEP = 4,
     ZL_RETRY_AFTER_MAX_S = 86400, /* a server's longer wish is taken as this: a day */
     ZL_RETRY_SKEW_S = 240 /* the API refuses at 300; dates are whole seconds, answers late */
 };
@@ -45,13 +47,16 @@ int64_t zl_retry_delay_ms(bool rate_limited, int retries, double random, int64_t
  * the retry must not be made. */
 bool zl_retry_spend(zl_retry *retry, int cost);
 
-/* A call succeeded that had spent `spent` tokens: they come back, or 1 if there were none. The
- * window opens by one. */
+/* A call succeeded that had spent `spent` tokens: they come back, or 1 if there were none. */
 void zl_retry_refund(zl_retry *retry, int spent);
 
+/* An answer came that was no rate limit: every ZL_RETRY_WINDOW_STEP of them open the window by one.
+ */
+void zl_retry_widen(zl_retry *retry);
+
 /* After a rate limit: nothing is sent before until_ms (a pause is never shortened), and then one
- * request at a time to begin with. Were all sent together, the server would see them in any order,
- * and a call could lose every one of its attempts to newer ones. */
+ * request at a time, more only as they are let through. Were all sent together again, the server
+ * would see them in any order, and a call could lose every one of its attempts to others. */
 void zl_retry_pause(zl_retry *retry, int64_t until_ms);
 
 /* The server refused the time of a request made with `offset_used_s`, and says it is date_s. True

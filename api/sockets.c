@@ -81,6 +81,7 @@ void zl_sockets_forget(zl_sockets *sockets, int fd) {
     }
     size_t at = (size_t)(info - sockets->infos);
     sockets->connections -= info->is_connection ? 1 : 0;
+    sockets->was_used = sockets->was_used && sockets->connections > 0;
     sockets->count--;
     sockets->infos[at] = sockets->infos[sockets->count];
     sockets->polls[at] = sockets->polls[sockets->count];
@@ -105,10 +106,10 @@ static bool has_port(struct zl_socket_info *info, int local_port) {
     return info->is_connection && info->local_port == local_port;
 }
 
-void zl_sockets_set_idle(zl_sockets *sockets, int local_port) {
+void zl_sockets_set_http1(zl_sockets *sockets, int local_port) {
     for (size_t i = 0; i < sockets->count; i++) {
         if (has_port(&sockets->infos[i], local_port)) {
-            sockets->infos[i].idle_http1 = true;
+            sockets->infos[i].is_http1 = true;
         }
     }
 }
@@ -116,34 +117,24 @@ void zl_sockets_set_idle(zl_sockets *sockets, int local_port) {
 /* Whether something waits to be read: bytes, the end, or an error. */
 static bool has_input(int fd) {
     char byte;
-    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
-           (errno != EAGAIN && errno != EINTR);
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR);
 }
 
 bool zl_sockets_use(zl_sockets *sockets, int local_port) {
     bool fit = true;
+    sockets->was_used = true;
     for (size_t i = 0; i < sockets->count; i++) {
         struct zl_socket_info *info = &sockets->infos[i];
-        if (!has_port(info, local_port)) {
-            continue;
-        }
-        if (info->idle_http1 && has_input(info->fd)) {
+        if (info->is_http1 && has_port(info, local_port) && has_input(info->fd)) {
             (void)shutdown(info->fd, SHUT_RDWR);
             fit = false;
         }
-        info->idle_http1 = false;
-        info->is_ready = true;
     }
     return fit;
 }
 
 bool zl_sockets_has_ready(const zl_sockets *sockets) {
-    for (size_t i = 0; i < sockets->count; i++) {
-        if (sockets->infos[i].is_ready) {
-            return true;
-        }
-    }
-    return false;
+    return sockets->was_used && sockets->connections > 0;
 }
 
 void zl_sockets_free(zl_sockets *sockets) {

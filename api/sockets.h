@@ -13,13 +13,13 @@ typedef struct zl_sockets {
     struct zl_socket_info {
         int fd;
         bool is_connection; /* opened to a server; else one of libcurl's own */
-        bool is_ready;      /* connected: a request went out on it */
-        bool idle_http1;    /* kept, and no request is under way on it */
+        bool is_http1;      /* an answer came on it over HTTP/1: one exchange after another */
         int local_port;     /* 0: not known yet */
     } * infos;
     size_t count;
     size_t room;
     size_t connections; /* how many are connections */
+    bool was_used;      /* a request went out on one of them */
 } zl_sockets;
 
 /* A connection's socket was made. False when out of memory. */
@@ -31,15 +31,15 @@ bool zl_sockets_watch(zl_sockets *sockets, int fd, short events);
 /* fd is about to be closed. */
 void zl_sockets_forget(zl_sockets *sockets, int fd);
 
-/* The connection with this local port is idle now, over HTTP/1.1. */
-void zl_sockets_set_idle(zl_sockets *sockets, int local_port);
+/* The connection with this local port speaks HTTP/1. */
+void zl_sockets_set_http1(zl_sockets *sockets, int local_port);
 
 /* A request is about to go out on the connection with this local port. False if that must not be:
  * it is a kept HTTP/1.1 connection on which something has come in already, bytes that are no answer
  * to anything, or its end. Then it has been shut down. */
 bool zl_sockets_use(zl_sockets *sockets, int local_port);
 
-/* Whether there is a connection that was used. */
+/* Whether there are connections, and one of them at least was made to the end. */
 bool zl_sockets_has_ready(const zl_sockets *sockets);
 
 void zl_sockets_free(zl_sockets *sockets);

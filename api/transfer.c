@@ -25,6 +25,9 @@ static size_t on_header(char *data, size_t size, size_t count, void *context) {
         memcmp(data, "HTTP/", 5) == 0) { /* an interim answer's head is not the answer's */
         zl_buf_clear(&t->head);
         t->head_ended = false;
+        if (len >= 7 && memcmp(data, "HTTP/1.", 7) == 0) {
+            zl_sockets_set_http1(&t->wire->sockets, t->local_port);
+        }
         return len;
     }
     t->head_ended = t->head_ended || data[0] == '\r' || data[0] == '\n';
@@ -61,6 +64,7 @@ static int on_send(void *context, char *remote_ip, char *local_ip, int remote_po
     if (t->op == NULL && !t->is_warm_up) { /* given up while its name was being resolved */
         return CURL_PREREQFUNC_ABORT;
     }
+    t->local_port = local_port;
     if (!zl_sockets_use(&t->wire->sockets, local_port)) {
         t->tainted = true;
         return CURL_PREREQFUNC_ABORT;
@@ -280,11 +284,10 @@ static zl_code classify(const zl_transfer *t, CURLcode rc) {
     }
 }
 
-/* libcurl's own words are the best there are, but for these it quotes a proxy's URL, password and
- * all. */
-static bool may_quote(CURLcode rc) {
-    return rc != CURLE_URL_MALFORMAT && rc != CURLE_COULDNT_RESOLVE_PROXY &&
-           rc != CURLE_UNSUPPORTED_PROTOCOL && rc != CURLE_PROXY;
+/* libcurl's own words are the best there are, but where it does not like a proxy's URL it quotes
+ * that, password and all. */
+static bool may_quote(const char *text) {
+    return text[0] != '\0' && strchr(text, '@') == NULL && strstr(text, "://") == NULL;
 }
 
 zl_code zl_transfer_explain(zl_transfer *t, CURLcode rc, zl_buf *message) {
@@ -300,7 +303,7 @@ zl_code zl_transfer_explain(zl_transfer *t, CURLcode rc, zl_buf *message) {
                                      ? "the connection closed without an answer"
                                      : "a head over 64 KiB, or a body over max_response_bytes");
     } else {
-        bool quote = t->error_text[0] != '\0' && may_quote(rc);
+        bool quote = may_quote(t->error_text);
         zl_buf_add_text(message, quote ? t->error_text : curl_easy_strerror(rc));
     }
     if (code == ZL_CODE_TLS_VERIFY_FAILED) {
@@ -310,17 +313,6 @@ zl_code zl_transfer_explain(zl_transfer *t, CURLcode rc, zl_buf *message) {
                     trust->len > 0 ? trust->data : "libcurl's default place");
     }
     return code;
-}
-
-int zl_transfer_answered(zl_transfer *t) {
-    long status = 0, version = 0, local_port = 0;
-    (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-    (void)curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
-    (void)curl_easy_getinfo(t->easy, CURLINFO_LOCAL_PORT, &local_port);
-    if (version == CURL_HTTP_VERSION_1_0 || version == CURL_HTTP_VERSION_1_1) {
-        zl_sockets_set_idle(&t->wire->sockets, (int)local_port);
-    }
-    return (int)status;
 }
 
 static void reset_buffer(zl_buf *buf) {
@@ -342,6 +334,7 @@ void zl_transfer_reset(zl_transfer *t) {
     t->n = 0;
     t->is_warm_up = false;
     t->sends = 0;
+    t->local_port = 0;
     t->resent = t->tainted = t->too_large = t->out_of_memory = t->head_ended = false;
     t->head_total = 0;
     t->error_text[0] = '\0';

@@ -33,9 +33,10 @@ typedef struct zl_transfer {
     int64_t until_ms;         /* when it must be over, on the monotonic clock */
     int64_t connect_until_ms; /* when sending must have begun */
     struct curl_slist *headers;
-    int sends;    /* how often libcurl was about to send the request */
-    bool resent;  /* … and was stopped from doing it a second time */
-    bool tainted; /* the kept connection was not fit for use; nothing was sent */
+    int sends;      /* how often libcurl was about to send the request */
+    int local_port; /* of the connection it was sent on */
+    bool resent;    /* … and was stopped from doing it a second time */
+    bool tainted;   /* the kept connection was not fit for use; nothing was sent */
     bool too_large;
     bool out_of_memory;
     bool head_ended;   /* the blank line after the final answer's head has come */
@@ -62,10 +63,6 @@ void zl_transfer_rewind(zl_transfer *transfer);
 /* The exchange is over and brought no answer (rc is not CURLE_OK): the code to report, with a
  * message appended to *message. */
 zl_code zl_transfer_explain(zl_transfer *transfer, CURLcode rc, zl_buf *message);
-
-/* The exchange is over and brought an answer: note that its connection is idle. Returns the status.
- */
-int zl_transfer_answered(zl_transfer *transfer);
 
 /* Forget the exchange; the memory of ordinary answers is kept for the next. */
 void zl_transfer_reset(zl_transfer *transfer);

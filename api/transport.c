@@ -28,7 +28,6 @@ struct zl_transport {
     bool quick_exit;  /* libcurl can drop a transfer without waiting for its name's resolution */
     bool warming_up;
     zl_error warm_up_error;
-    zl_delivery delivery;
 };
 
 /* --- libcurl, once per process -------------------------------------------------------------- */
@@ -263,9 +262,6 @@ static int start_over_after_fork(zl_transport *t) {
         zl_operation_set_driver(t->ops[i], NULL);
     }
     t->op_count = 0;
-    for (size_t i = 0; i < t->wire.sockets.count; i++) {
-        (void)close(t->wire.sockets.infos[i].fd); /* the parent has its own descriptor */
-    }
     zl_sockets_free(&t->wire.sockets);
     t->running = t->finished = t->idle = NULL;
     t->running_count = 0;
@@ -311,11 +307,17 @@ static void detach(zl_transport *t, zl_transfer *transfer) {
     t->running_count -= is_wanted(transfer) ? 1 : 0;
 }
 
+static bool is_resolving(const zl_transfer *transfer) {
+    curl_off_t lookup_us = 0; /* 0 until the name is resolved */
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_NAMELOOKUP_TIME_T, &lookup_us);
+    return transfer->sends == 0 && lookup_us == 0;
+}
+
 /* Nobody waits for this transfer any more. Without QUICK_EXIT, libcurl would wait here for the
  * thread that resolves the name: then it stays until it ends by itself, and sends nothing
  * (on_send). */
 static void abandon(zl_transport *t, zl_transfer *transfer) {
-    if (transfer->sends > 0 || t->quick_exit) {
+    if (t->quick_exit || !is_resolving(transfer)) {
         detach(t, transfer);
         put_back(t, transfer);
         return;
@@ -363,7 +365,9 @@ static void start(zl_transport *t, zl_operation *op, const zl_step *step, const 
 static void report_failure(zl_transport *t, zl_transfer *transfer, CURLcode rc) {
     zl_buf message = {0};
     zl_code code = zl_transfer_explain(transfer, rc, &message);
-    if (transfer->is_warm_up) {
+    if (transfer->is_warm_up && transfer->sends > 0) {
+        t->warming_up = false; /* the connection was made, which was all that was wanted */
+    } else if (transfer->is_warm_up) {
         zl_error_set(&t->warm_up_error, code, zl_buf_view(&message));
         t->warm_up_error.retryable = code != ZL_CODE_TLS_VERIFY_FAILED;
         t->warm_up_error.attempts = 1;
@@ -378,8 +382,10 @@ static void report_failure(zl_transport *t, zl_transfer *transfer, CURLcode rc) 
 }
 
 static void keep_answer(zl_transport *t, zl_transfer *transfer) {
-    long version = 0;
+    long version = 0, status = 0;
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    transfer->status = (int)status;
     t->multiplexes = version >= CURL_HTTP_VERSION_2_0;
     transfer->next = NULL;
     *t->finished_tail = transfer;
@@ -403,11 +409,9 @@ static void finish(zl_transport *t, zl_transfer *transfer, CURLcode rc) {
     if (rc != CURLE_OK) {
         report_failure(t, transfer, rc);
     } else if (transfer->op != NULL) {
-        transfer->status = zl_transfer_answered(transfer);
         keep_answer(t, transfer);
         return;
     } else if (transfer->is_warm_up) {
-        (void)zl_transfer_answered(transfer);
         t->warming_up = false;
     }
     put_back(t, transfer);
@@ -626,7 +630,16 @@ static void collect(zl_transport *t) {
 static int turn(zl_transport *t, int64_t wait_ms) {
     zl_moment now;
     zl_clock_now(&now);
-    expire(t, now.mono_ms);
+    if (next_expiry(t) <=
+        now.mono_ms) { /* after a long pause between turns: what came in it counts */
+        wait_for_sockets(t, 0);
+        run_timer(t);
+        collect(t);
+        if (t->finished != NULL) {
+            return ZL_OK;
+        }
+        expire(t, now.mono_ms);
+    }
     int rc = advance(t, &now, &wait_ms);
     if (rc != ZL_OK) {
         return rc;
@@ -659,31 +672,25 @@ int zl_transport_turn(zl_transport *t, int64_t max_wait_ms) {
     return rc;
 }
 
-const zl_delivery *zl_transport_next(zl_transport *t) {
-    const zl_transfer *transfer = t->finished;
-    if (transfer == NULL) {
-        return NULL;
+bool zl_transport_take(zl_transport *t, zl_delivery *out) {
+    zl_transfer *transfer = t->finished;
+    if (transfer == NULL || t->pid != getpid()) {
+        return false;
     }
-    t->delivery = (zl_delivery){
+    *out = (zl_delivery){
         .op = transfer->op,
         .n = transfer->n,
         .status = transfer->status,
-        .head = zl_buf_view(&transfer->head),
-        .body = zl_buf_view(&transfer->body),
+        .head = transfer->head,
+        .body = transfer->body,
     };
-    return &t->delivery;
-}
-
-void zl_transport_release(zl_transport *t) {
-    zl_transfer *transfer = t->finished;
-    if (transfer == NULL) {
-        return;
-    }
+    transfer->head = transfer->body = (zl_buf){0};
     t->finished = transfer->next;
     if (t->finished == NULL) {
         t->finished_tail = &t->finished;
     }
     put_back(t, transfer);
+    return true;
 }
 
 /* --- warming up
@@ -694,9 +701,7 @@ int zl_transport_warm_up(zl_transport *t, int64_t timeout_ms) {
     if (rc != ZL_OK) {
         return rc;
     }
-    if (t->warming_up) { /* begun by a call that was interrupted: wait for that */
-        return ZL_OK;
-    }
+    zl_transport_stop_warming_up(t);
     zl_error_free(&t->warm_up_error);
     zl_transfer *transfer = take_transfer(t);
     if (transfer == NULL) {
@@ -717,4 +722,21 @@ bool zl_transport_is_warming_up(const zl_transport *t) {
 
 const zl_error *zl_transport_warm_up_error(const zl_transport *t) {
     return t->warm_up_error.is_set ? &t->warm_up_error : NULL;
+}
+
+void zl_transport_stop_warming_up(zl_transport *t) {
+    if (!t->warming_up || t->pid != getpid()) {
+        return;
+    }
+    zl_transfer *transfer = t->running;
+    while (transfer != NULL && !transfer->is_warm_up) {
+        transfer = transfer->next;
+    }
+    t->warming_up = false;
+    if (transfer != NULL) {
+        pipe_guard guard;
+        hold_sigpipe(&guard);
+        abandon(t, transfer);
+        release_sigpipe(&guard);
+    }
 }

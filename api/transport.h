@@ -5,9 +5,8 @@
  *     zl_transport_add(t, op);
  *     while (!zl_operation_is_done(op)) {
  *         zl_transport_turn(t, 250);
- *         while ((d = zl_transport_next(t)) != NULL) {
- *             … decode d->body, fill in a zl_answer, zl_operation_answered(d->op, d->n, …) …
- *             zl_transport_release(t);
+ *         while (zl_transport_take(t, &d)) {
+ *             … decode d.body, fill in a zl_answer, zl_operation_answered(d.op, d.n, …) …
  *         }
  *     }
  *
@@ -57,25 +56,27 @@ void zl_transport_cancel_all(zl_transport *transport, zl_view message);
  * signal ended the wait, or ZL_ERR_NOMEM. Opens at most one new connection a turn. */
 int zl_transport_turn(zl_transport *transport, int64_t max_wait_ms);
 
-/* An answer that came, until it is released. Borrowed. */
+/* An answer. Whoever takes it owns the buffers. */
 typedef struct zl_delivery {
     zl_operation *op;
     size_t n;
     int status;
-    zl_view head;
-    zl_view body;
+    zl_buf head;
+    zl_buf body;
 } zl_delivery;
 
-/* The oldest answer not yet released; NULL: none. */
-const zl_delivery *zl_transport_next(zl_transport *transport);
-void zl_transport_release(zl_transport *transport);
+/* Take the oldest answer that came; false if there is none. It must be reported to its operation.
+ */
+bool zl_transport_take(zl_transport *transport, zl_delivery *out);
 
 /* Open a connection now, by a HEAD of the endpoint whose answer does not matter: begin, then turn
  * until it is over. */
 int zl_transport_warm_up(zl_transport *transport, int64_t timeout_ms);
 bool zl_transport_is_warming_up(const zl_transport *transport);
 
-/* Why warming up failed; NULL: it did not. */
+void zl_transport_stop_warming_up(zl_transport *transport);
+
+/* Why warming up failed; NULL: it did not. Once the connection is made it has not. */
 const zl_error *zl_transport_warm_up_error(const zl_transport *transport);
 
 /* libcurl's version, as it runs. Static. */

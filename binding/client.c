@@ -87,6 +87,20 @@ static const char *readable_path(lua_State *L, const char *name) {
     return path;
 }
 
+/* Without a scheme it is http. */
+static bool is_proxy_scheme(const char *proxy) {
+    static const char *const schemes[] = {"http",    "https",  "socks4",
+                                          "socks4a", "socks5", "socks5h"};
+    const char *end = strstr(proxy, "://");
+    for (size_t i = 0; end != NULL && i < sizeof schemes / sizeof schemes[0]; i++) {
+        zl_view scheme = {proxy, (size_t)(end - proxy)};
+        if (zl_view_equal_nocase(scheme, zl_view_of(schemes[i]))) {
+            return true;
+        }
+    }
+    return end == NULL;
+}
+
 static const char *proxy_option(lua_State *L, bool tls) {
     int type = zlb_option_push(L, 1, "proxy");
     bool is_false = type == LUA_TBOOLEAN && !lua_toboolean(L, -1);
@@ -98,6 +112,10 @@ static const char *proxy_option(lua_State *L, bool tls) {
         return "";
     }
     const char *proxy = zlb_option_header(L, 1, "proxy").data;
+    if (proxy != NULL && !is_proxy_scheme(proxy)) {
+        (void)refuse_option(L, "proxy",
+                            "is no http, https, socks4, socks4a, socks5 or socks5h URL");
+    }
     if (proxy != NULL && !tls) {
         (void)refuse_option(L, "proxy", "cannot be used with an http:// endpoint");
     }
@@ -222,28 +240,36 @@ static int c_tostring(lua_State *L) {
  * --------------------------------------------------------------------- */
 
 /* The options that every operation has, of the table at `index`; views into it. */
-static zl_operation_options operation_options(lua_State *L, int index, const zl_client *core) {
-    zl_operation_options options = {
+static zl_operation_options operation_options(lua_State *L, int index) {
+    return (zl_operation_options){
         .service = zlb_option_word(L, index, "service"),
         .version = zlb_option_word(L, index, "api_version"),
         .timeout_ms = zlb_option_seconds(L, index, "timeout"),
         .deadline_ms = zlb_option_seconds(L, index, "deadline"),
         .max_attempts = (int)zlb_option_count(L, index, "max_attempts", MAX_ATTEMPTS_MOST),
     };
+}
+
+static void check_target(lua_State *L, const zl_client *core, const zl_operation_options *options) {
     bool other =
-        options.service.len > 0 && !zl_view_equal(options.service, zl_buf_view(&core->service));
-    if (other && options.version.len == 0 && zl_request_default_version(options.service).len == 0) {
+        options->service.len > 0 && !zl_view_equal(options->service, zl_buf_view(&core->service));
+    if (other && options->version.len == 0 &&
+        zl_request_default_version(options->service).len == 0) {
         (void)refuse_option(L, "api_version", "is needed with a service other than vm, bmc, zec");
     }
-    return options;
 }
 
-static zl_view service_of(const zl_operation_options *options, const zl_client *core) {
-    return options->service.len > 0 ? options->service : zl_buf_view(&core->service);
+static bool is_bmc(const zl_client *core, const zl_operation_options *options) {
+    zl_view service = options->service.len > 0 ? options->service : zl_buf_view(&core->service);
+    return zl_view_equal(service, ZL_LIT("bmc"));
 }
 
-static bool is_bmc(const zl_operation_options *options, const zl_client *core) {
-    return zl_view_equal(service_of(options, core), ZL_LIT("bmc"));
+/* The client, once every argument was read and everything allocated: any allocation may run a
+ * finaliser, and that may close it. */
+static zl_client *open_core(lua_State *L, const zl_operation_options *options) {
+    zl_client *core = check_client(L)->core;
+    check_target(L, core, options);
+    return core;
 }
 
 /* Item i of the list of ids on top of the stack is bad: the item itself is on top now. */
@@ -332,8 +358,7 @@ static void check_made(lua_State *L, int rc) {
 /* Run the job on top of the stack to its end, and return its results. */
 static int run(lua_State *L) {
     int job_index = lua_gettop(L);
-    zlb_job_start(L, 1, job_index);
-    zlb_job_wait(L, 1, job_index);
+    zlb_job_run(L, 1, job_index);
     return zlb_job_results(L, job_index);
 }
 
@@ -356,21 +381,21 @@ static bool continue_on_error(lua_State *L, int index) {
 
 /* client:stop_instances(ids [, options]) → request_ids, batches */
 static int c_stop_instances(lua_State *L) {
-    zlb_client *client = check_client(L);
+    (void)check_client(L);
     lua_settop(L, 3);
     zlb_options_check(L, 3, stop_options);
-    zl_operation_options options = operation_options(L, 3, client->core);
+    zl_operation_options options = operation_options(L, 3);
     options.continue_on_error = continue_on_error(L, 3);
     zl_tristate force = zlb_option_boolean(L, 3, "force_shutdown");
-    if (force != ZL_UNSET && is_bmc(&options, client->core)) {
-        return refuse_option(L, "force_shutdown", "service bmc has no such parameter");
-    }
     zlb_scratch *scratch = read_ids(L, 2);
     zlb_job *job = zlb_job_new(L);
+    zl_client *core = open_core(L, &options);
+    if (force != ZL_UNSET && is_bmc(core, &options)) {
+        return refuse_option(L, "force_shutdown", "service bmc has no such parameter");
+    }
     zl_moment now;
     zl_clock_now(&now);
-    check_made(L,
-               zl_operation_new_stop(&job->op, client->core, &options, &now, &scratch->ids, force));
+    check_made(L, zl_operation_new_stop(&job->op, core, &options, &now, &scratch->ids, force));
     return run(L);
 }
 
@@ -380,18 +405,19 @@ static const char *const status_options[] = {
 
 /* client:describe_instances_status([ids [, options]]) → { [id] = status }. Without ids: of all. */
 static int c_describe_instances_status(lua_State *L) {
-    zlb_client *client = check_client(L);
+    (void)check_client(L);
     lua_settop(L, 3);
     zlb_options_check(L, 3, status_options);
-    zl_operation_options options = operation_options(L, 3, client->core);
-    if (is_bmc(&options, client->core)) {
-        return refuse_option(L, "service", "service bmc has no DescribeInstancesStatus");
-    }
+    zl_operation_options options = operation_options(L, 3);
     zl_ids *ids = lua_isnil(L, 2) ? NULL : &read_ids(L, 2)->ids;
     zlb_job *job = zlb_job_new(L);
+    zl_client *core = open_core(L, &options);
+    if (is_bmc(core, &options)) {
+        return refuse_option(L, "service", "service bmc has no DescribeInstancesStatus");
+    }
     zl_moment now;
     zl_clock_now(&now);
-    check_made(L, zl_operation_new_status(&job->op, client->core, &options, &now, ids));
+    check_made(L, zl_operation_new_status(&job->op, core, &options, &now, ids));
     return run(L);
 }
 
@@ -414,11 +440,11 @@ static zl_view check_action(lua_State *L, int index) {
 
 /* client:call(action [, params [, options]]) → response, request_id */
 static int c_call(lua_State *L) {
-    zlb_client *client = check_client(L);
+    (void)check_client(L);
     lua_settop(L, 4);
     zl_view action = check_action(L, 2);
     zlb_options_check(L, 4, call_options);
-    zl_operation_options options = operation_options(L, 4, client->core);
+    zl_operation_options options = operation_options(L, 4);
     bool idempotent = zlb_option_boolean(L, 4, "idempotent") == ZL_TRUE;
     zlb_scratch *scratch = zlb_scratch_new(L);
     if (lua_isnil(L, 3)) {
@@ -430,30 +456,20 @@ static int c_call(lua_State *L) {
     }
     zlb_json_encode(L, 3, "params", &scratch->buf);
     zlb_job *job = zlb_job_new(L);
+    zl_client *core = open_core(L, &options);
     zl_moment now;
     zl_clock_now(&now);
-    check_made(L, zl_operation_new_call(&job->op, client->core, &options, &now, action,
-                                        &scratch->buf, idempotent));
+    check_made(L, zl_operation_new_call(&job->op, core, &options, &now, action, &scratch->buf,
+                                        idempotent));
     return run(L);
 }
 
 /* client:connect() → true. Loads the certificates and opens a connection, by one unsigned HEAD
- * request; raises what a call would raise that cannot connect. */
+ * request whose answer does not matter; raises what a call would raise that cannot connect. */
 static int c_connect(lua_State *L) {
-    zlb_client *client = check_client(L);
-    lua_Hook main_hook = zlb_main_hook(L);
-    int rc = zl_transport_warm_up(client->transport, client->core->timeout_ms);
-    while (rc == ZL_OK && client->transport != NULL &&
-           zl_transport_is_warming_up(client->transport)) {
-        rc = zl_transport_turn(client->transport, 250);
-        zlb_job_deliver(L, 1);
-        zlb_check_interrupt(L, main_hook);
-    }
-    if (rc != ZL_OK) {
-        return zlb_raise_memory(L);
-    }
     (void)check_client(L);
-    const zl_error *error = zl_transport_warm_up_error(client->transport);
+    zlb_job_connect(L, 1);
+    const zl_error *error = zl_transport_warm_up_error(check_client(L)->transport);
     if (error != NULL) {
         zlb_push_error(L, error, (zl_view){NULL, 0});
         return lua_error(L);
@@ -462,8 +478,8 @@ static int c_connect(lua_State *L) {
     return 1;
 }
 
-/* --- the metatables
- * ------------------------------------------------------------------------------------- */
+/* --- the metatables -----------------------------------------------------------------------------
+ */
 
 int zlb_safe_call(lua_State *L) {
     lua_pushvalue(L, lua_upvalueindex(1));

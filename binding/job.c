@@ -3,6 +3,7 @@
 #include "../api/clock.h"
 #include "errors.h"
 #include "json.h"
+#include "scratch.h"
 
 #define JOB_TYPE "zenlayer.job"
 
@@ -41,14 +42,17 @@ zlb_job *zlb_job_new(lua_State *L) {
     return job;
 }
 
-void zlb_job_start(lua_State *L, int client_index, int job_index) {
-    zlb_client *client = lua_touserdata(L, client_index);
-    zlb_job *job = lua_touserdata(L, job_index);
-    lua_getuservalue(L, client_index);
-    lua_pushvalue(L, job_index);
-    int tag = luaL_ref(L, -2);
+/* The job at index 2 runs in the client at index 1 from now on. */
+static void start(lua_State *L) {
+    const zlb_client *client = lua_touserdata(L, 1);
+    const zlb_job *job = lua_touserdata(L, 2);
+    lua_getuservalue(L, 1);
+    lua_pushvalue(L, 2);
+    zl_operation_set_tag(job->op, luaL_ref(L, -2));
     lua_pop(L, 1);
-    zl_operation_set_tag(job->op, tag);
+    if (client->transport == NULL) { /* a finaliser closed it */
+        (void)zlb_raise(L, ZL_CODE_CLIENT_CLOSED, NULL, "the client is closed");
+    }
     if (zl_transport_add(client->transport, job->op) != ZL_OK) {
         (void)zlb_raise_memory(L);
     }
@@ -62,82 +66,94 @@ static void release_job(lua_State *L, int client_index, const zlb_job *job) {
 }
 
 /* --- answers
- * --------------------------------------------------------------------------------------- */
+ * ---------------------------------------------------------------------------------------
+ */
 
-/* Push the user value of the job that owns op. False, with nothing pushed, if there is none. */
-static bool push_answers(lua_State *L, int client_index, const zl_operation *op) {
+/* (job, scratch with the body, pointer to a zl_answer) → the decoded body, what holds the answer's
+ * views. To be called protected. */
+static int decode_protected(lua_State *L) {
+    const zlb_job *job = lua_touserdata(L, 1);
+    const zlb_scratch *scratch = lua_touserdata(L, 2);
+    zl_answer *answer = lua_touserdata(L, 3);
+    luaL_checkstack(L, 20, "zenlayer");
+    zlb_json_decode_answer(L, zl_buf_view(&scratch->buf), zl_operation_aim(job->op), answer);
+    return 2;
+}
+
+/* Decode one answer and report it. The job is on the stack throughout: decoding runs Lua, where a
+ * finaliser or a hook may close the client. */
+static void report(lua_State *L, int job_index, const zl_delivery *delivery, zl_answer *answer) {
+    const zlb_job *job = lua_touserdata(L, job_index);
+    const zlb_scratch *scratch = lua_touserdata(L, job_index - 1);
+    zl_moment now;
+    lua_pushcfunction(L, decode_protected);
+    lua_pushvalue(L, job_index);
+    lua_pushvalue(L, job_index - 1);
+    lua_pushlightuserdata(L, answer);
+    int rc = lua_pcall(L, 3, 2, 0);
+    zl_clock_now(&now);
+    if (rc != 0) {
+        (void)zl_operation_failed(job->op, delivery->n, &now, ZL_CODE_CONNECTION_LOST,
+                                  ZL_LIT("an answer came, but decoding it was interrupted"), true);
+        (void)lua_error(L);
+    }
+    zl_answer_add_head(answer, zl_buf_view(&scratch->head));
+    (void)zl_operation_answered(job->op, delivery->n, &now, answer);
+    lua_getuservalue(L, job_index);
+    lua_pushvalue(L, -3);
+    lua_rawseti(L, -2, (int)delivery->n);
+}
+
+/* Take in one answer, if there is one. */
+static bool deliver_one(lua_State *L, int client_index) {
+    const zlb_client *client = lua_touserdata(L, client_index);
+    zl_delivery delivery;
+    zl_answer answer;
+    zlb_scratch *scratch = zlb_scratch_new(L); /* first: allocating may close the client, too */
     lua_getuservalue(L, client_index);
-    lua_rawgeti(L, -1, zl_operation_tag(op));
-    lua_remove(L, -2);
-    if (!lua_isuserdata(L, -1)) {
-        lua_pop(L, 1);
+    if (client->transport == NULL || !zl_transport_take(client->transport, &delivery)) {
         return false;
     }
-    lua_getuservalue(L, -1);
+    scratch->buf = delivery.body;
+    scratch->head = delivery.head;
+    lua_rawgeti(L, -1, zl_operation_tag(delivery.op));
     lua_remove(L, -2);
+    zl_answer_init(&answer, delivery.status);
+    report(L, lua_gettop(L), &delivery, &answer);
+    zlb_scratch_clear(scratch);
     return true;
 }
 
-static bool is_next(zl_transport *transport, const zl_operation *op, size_t n) {
-    const zl_delivery *delivery = transport == NULL ? NULL : zl_transport_next(transport);
-    return delivery != NULL && delivery->op == op && delivery->n == n;
-}
-
-/* Take the answer that is next. Until it is released it stays in the transport's queue: if decoding
- * it raises, it will be taken again. */
-static void deliver_one(lua_State *L, int client_index, const zl_delivery *delivery) {
-    const zlb_client *client = lua_touserdata(L, client_index);
+static void deliver(lua_State *L, int client_index) {
     int top = lua_gettop(L);
-    zl_operation *op = delivery->op;
-    size_t n = delivery->n;
-    zl_answer answer;
-    zl_answer_init(&answer, delivery->status);
-    zlb_json_decode_answer(L, delivery->body, zl_operation_aim(op), &answer);
-    /* Decoding calls into Lua, where a debug hook may have used the client. */
-    if (is_next(client->transport, op, n)) {
-        if (push_answers(L, client_index, op)) {
-            lua_pushvalue(L, top + 1);
-            lua_rawseti(L, -2, (int)n);
-        }
-        zl_moment now;
-        zl_clock_now(&now);
-        zl_answer_add_head(&answer, zl_transport_next(client->transport)->head);
-        (void)zl_operation_answered(op, n, &now, &answer);
-        zl_transport_release(client->transport);
-    }
-    lua_settop(L, top);
-}
-
-void zlb_job_deliver(lua_State *L, int client_index) {
-    const zlb_client *client = lua_touserdata(L, client_index);
+    bool more = true;
     luaL_checkstack(L, 20, "zenlayer");
-    while (client->transport != NULL) {
-        const zl_delivery *delivery = zl_transport_next(client->transport);
-        if (delivery == NULL) {
-            return;
-        }
-        deliver_one(L, client_index, delivery);
+    while (more) {
+        more = deliver_one(L, client_index);
+        lua_settop(L, top);
     }
 }
 
 /* --- waiting
- * --------------------------------------------------------------------------------------- */
+ * ---------------------------------------------------------------------------------------
+ */
 
 static int do_nothing(lua_State *L) {
     (void)L;
     return 0;
 }
 
-lua_Hook zlb_main_hook(lua_State *L) {
+/* The hook of the main thread, seen from a coroutine; NULL on the main thread itself. */
+static lua_Hook main_hook(lua_State *L) {
     lua_State *main_thread = zlb_main_thread(L);
     return main_thread == NULL || main_thread == L ? NULL : lua_gethook(main_thread);
 }
 
 /* On Ctrl-C the stock interpreter sets a hook on the main thread. Calling any function runs it
  * there; in a coroutine it must be brought over first. */
-void zlb_check_interrupt(lua_State *L, lua_Hook main_hook_before) {
-    lua_Hook hook = zlb_main_hook(L);
-    if (hook != NULL && hook != main_hook_before) {
+static void check_interrupt(lua_State *L, lua_Hook hook_before) {
+    lua_Hook hook = main_hook(L);
+    if (hook != NULL && hook != hook_before) {
         lua_State *main_thread = zlb_main_thread(L);
         lua_sethook(L, hook, lua_gethookmask(main_thread), lua_gethookcount(main_thread));
         lua_sethook(main_thread, NULL, 0, 0);
@@ -146,36 +162,76 @@ void zlb_check_interrupt(lua_State *L, lua_Hook main_hook_before) {
     lua_call(L, 0, 0);
 }
 
+/* A turn of the client at index 1, and everything that goes with it. */
+static void turn(lua_State *L, lua_Hook hook_before) {
+    const zlb_client *client = lua_touserdata(L, 1);
+    int rc = zl_transport_turn(client->transport, WAIT_SLICE_MS);
+    if (rc == ZL_ERR_NOMEM) {
+        (void)zlb_raise_memory(L);
+    } else if (rc != ZL_OK) {
+        (void)luaL_error(L, "zenlayer: a request could not be signed");
+    }
+    deliver(L, 1);
+    check_interrupt(L, hook_before);
+}
+
 /* (client, job): the wait itself, to be called protected. */
-static int wait_protected(lua_State *L) {
+static int run_protected(lua_State *L) {
     const zlb_client *client = lua_touserdata(L, 1);
     const zlb_job *job = lua_touserdata(L, 2);
-    lua_Hook main_hook = zlb_main_hook(L);
+    lua_Hook hook = main_hook(L);
+    start(L);
     while (!zl_operation_is_done(job->op) && client->transport != NULL) {
-        if (zl_transport_turn(client->transport, WAIT_SLICE_MS) != ZL_OK) {
-            return zlb_raise_memory(L);
-        }
-        zlb_job_deliver(L, 1);
-        zlb_check_interrupt(L, main_hook);
+        turn(L, hook);
     }
     return 0;
 }
 
-void zlb_job_wait(lua_State *L, int client_index, int job_index) {
+void zlb_job_run(lua_State *L, int client_index, int job_index) {
     const zlb_client *client = lua_touserdata(L, client_index);
     const zlb_job *job = lua_touserdata(L, job_index);
-    lua_pushcfunction(L, wait_protected);
+    lua_pushcfunction(L, run_protected);
     lua_pushvalue(L, client_index);
     lua_pushvalue(L, job_index);
     int rc = lua_pcall(L, 2, 0, 0);
     if (client->transport != NULL) {
         if (rc != 0) {
-            (void)zl_transport_cancel(client->transport, job->op, ZL_LIT("interrupted"));
+            (void)zl_transport_cancel(client->transport, job->op,
+                                      ZL_LIT("an error ended the wait for it"));
         }
         zl_transport_drop(client->transport, job->op);
         release_job(L, client_index, job);
     }
+    (void)zl_operation_cancel(job->op, ZL_LIT("the client was closed")); /* if it is not done */
     if (rc != 0) {
+        (void)lua_error(L);
+    }
+}
+
+/* (client): opens a connection. To be called protected. */
+static int connect_protected(lua_State *L) {
+    const zlb_client *client = lua_touserdata(L, 1);
+    lua_Hook hook = main_hook(L);
+    if (client->transport == NULL) {
+        return 0;
+    }
+    if (zl_transport_warm_up(client->transport, client->core->timeout_ms) != ZL_OK) {
+        return zlb_raise_memory(L);
+    }
+    while (client->transport != NULL && zl_transport_is_warming_up(client->transport)) {
+        turn(L, hook);
+    }
+    return 0;
+}
+
+void zlb_job_connect(lua_State *L, int client_index) {
+    const zlb_client *client = lua_touserdata(L, client_index);
+    lua_pushcfunction(L, connect_protected);
+    lua_pushvalue(L, client_index);
+    if (lua_pcall(L, 1, 0, 0) != 0) {
+        if (client->transport != NULL) {
+            zl_transport_stop_warming_up(client->transport);
+        }
         (void)lua_error(L);
     }
 }

@@ -16,23 +16,16 @@ void zlb_job_open(lua_State *L);
 /* Push a job without an operation. */
 zlb_job *zlb_job_new(lua_State *L);
 
-/* The job at `job_index` runs in the client at `client_index` from now on. */
-void zlb_job_start(lua_State *L, int client_index, int job_index);
-
-/* Wait until it is done. When a Lua error leaps out of the wait (the interpreter's "interrupted!"),
+/* Run the job at `job_index` in the client at `client_index`, which is open, until it is done or
+ * the client is closed. When a Lua error leaps out of the wait (the interpreter's "interrupted!"),
  * the job is cancelled first. */
-void zlb_job_wait(lua_State *L, int client_index, int job_index);
+void zlb_job_run(lua_State *L, int client_index, int job_index);
+
+/* Open a connection, in the same way. Raises nothing of what went wrong with it. */
+void zlb_job_connect(lua_State *L, int client_index);
 
 /* Push the results of a job that is done, as its blocking method returns them, and return how many;
  * or raise its error. */
 int zlb_job_results(lua_State *L, int job_index);
-
-/* Take every answer that has come in to its operation. May run Lua's hooks: the client may be
- * closed afterwards. */
-void zlb_job_deliver(lua_State *L, int client_index);
-
-/* Give the interpreter the chance to interrupt. May raise. */
-void zlb_check_interrupt(lua_State *L, lua_Hook main_hook_before);
-lua_Hook zlb_main_hook(lua_State *L);
 
 #endif

@@ -481,7 +481,8 @@ static bool read_failed_ids(lua_State *L, int response, zl_answer *answer) {
         if (lua_type(L, -1) == LUA_TSTRING) {
             ids[i].data = lua_tolstring(L, -1, &ids[i].len);
         }
-        ok = ok && ids[i].len > 0;
+        ok = ok && ids[i].len > 0 && zl_utf8_valid(ids[i]) &&
+             memchr(ids[i].data, '\0', ids[i].len) == NULL;
         lua_pop(L, 1);
     }
     lua_remove(L, list);
@@ -496,9 +497,13 @@ static bool read_status_page(lua_State *L, int response, zl_answer *answer) {
     bool ok = total >= 0 && total <= INTEGER_MAX_DOUBLE;
     answer->total_count = ok ? (int64_t)total : -1;
     lua_pop(L, 1);
-    ok = push_raw(L, response, "dataSet") == LUA_TTABLE && ok;
+    int type = push_raw(L, response, "dataSet");
+    if (type == LUA_TNIL && total == 0) { /* some write an empty list as null */
+        lua_pop(L, 1);
+        return true;
+    }
     int rows = lua_gettop(L);
-    ok = ok && is_list(L, rows);
+    ok = ok && type == LUA_TTABLE && is_list(L, rows);
     answer->item_count = lua_istable(L, rows) ? lua_rawlen(L, rows) : 0;
     for (size_t i = 1; i <= answer->item_count && ok; i++) {
         lua_rawgeti(L, rows, (int)i);
@@ -532,7 +537,9 @@ static void read_facts(lua_State *L, int table, zl_aim aim, zl_answer *answer) {
     if (ok && aim == ZL_AIM_STOP) {
         ok = read_failed_ids(L, response, answer);
     } else if (ok && (aim == ZL_AIM_STATUS || aim == ZL_AIM_STATUS_PAGES)) {
-        ok = read_status_page(L, response, answer);
+        ok = read_status_page(L, response, answer) &&
+             (aim == ZL_AIM_STATUS_PAGES ||
+              (double)answer->item_count >= (double)answer->total_count);
     }
     answer->is_well_formed = ok;
     lua_settop(L, response + 1); /* the failed ids' views, or nil */

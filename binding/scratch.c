@@ -25,6 +25,7 @@ zlb_scratch *zlb_scratch_new(lua_State *L) {
 
 void zlb_scratch_clear(zlb_scratch *scratch) {
     zl_buf_free(&scratch->buf);
+    zl_buf_free(&scratch->head);
     zl_ids_free(&scratch->ids);
     zl_endpoint_free(&scratch->endpoint);
     zl_signer_free(scratch->signer);

@@ -11,6 +11,7 @@
 
 typedef struct zlb_scratch {
     zl_buf buf;
+    zl_buf head; /* of an answer whose body is in buf */
     zl_ids ids;
     zl_endpoint endpoint;
     zl_signer *signer;
@@ -22,7 +23,7 @@ void zlb_scratch_open(lua_State *L);
 /* Push an empty scratch. It lives as long as it is on the stack. */
 zlb_scratch *zlb_scratch_new(lua_State *L);
 
-/* Free what it holds now, instead of at the next collection. */
+/* Free what it holds now, instead of at the next collection. May be used again. */
 void zlb_scratch_clear(zlb_scratch *scratch);
 
 #endif

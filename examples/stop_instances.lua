@@ -140,7 +140,10 @@ local function watch(client, ids)
             end
             return false
         end
-        os.execute("sleep " .. STATUS_PAUSE_S)
+        local _, why = os.execute("sleep " .. STATUS_PAUSE_S)
+        if why == "signal" then -- Ctrl-C goes to the sleep alone
+            os.exit(130, true)
+        end
     end
 end
 

@@ -10,7 +10,7 @@ description = {
   summary = "The Zenlayer Cloud API for Lua: signed, retried, and every instance accounted for",
   detailed = [[
     A C module that calls the Zenlayer Cloud API: StopInstances, the status of instances, and any
-    other action through the same door. It blocks, or is polled from a loop of your own; a failure
+    other action through the same door. A failure
     is a table that says, of every instance, whether it was stopped.
     Needs libcurl 7.80 or newer and OpenSSL 3, with their headers and pkg-config.
   ]],

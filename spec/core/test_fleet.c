@@ -5,13 +5,24 @@
 
 #include "support.h"
 
-enum { IDS = 10000, BATCHES = 100, PER_SECOND = 5, LATENCY_MS = 50, SEEDS = 300 };
+enum { IDS = 10000, BATCHES = 100, SEEDS = 300 };
 
 typedef enum limit { TOKEN_BUCKET, FIXED_WINDOW } limit;
 
+/* A server, and the way to it. */
+typedef struct scene {
+    limit kind;
+    int per_second;
+    int burst;         /* of the token bucket */
+    int retry_after_s; /* -1: the server does not tell */
+    int way_min_ms; /* a request takes so long to the server, each time anew: what is sent together
+                     */
+    int way_max_ms; /* arrives in any order */
+} scene;
+
 /* The server's limiter. It is asked in the order of time. */
 typedef struct limiter {
-    limit kind;
+    const scene *scene;
     double tokens;
     int64_t last_ms;
     int64_t phase_ms; /* of the windows */
@@ -20,9 +31,9 @@ typedef struct limiter {
 } limiter;
 
 static bool admits(limiter *l, int64_t now_ms) {
-    if (l->kind == TOKEN_BUCKET) {
-        l->tokens += (double)(now_ms - l->last_ms) * PER_SECOND / 1000.0;
-        l->tokens = l->tokens < PER_SECOND ? l->tokens : PER_SECOND;
+    if (l->scene->kind == TOKEN_BUCKET) {
+        l->tokens += (double)(now_ms - l->last_ms) * l->scene->per_second / 1000.0;
+        l->tokens = l->tokens < l->scene->burst ? l->tokens : l->scene->burst;
         l->last_ms = now_ms;
         if (l->tokens < 1.0) {
             return false;
@@ -35,19 +46,18 @@ static bool admits(limiter *l, int64_t now_ms) {
         l->window = window;
         l->used = 0;
     }
-    return ++l->used <= PER_SECOND;
+    return ++l->used <= l->scene->per_second;
 }
 
 typedef struct flight {
     size_t n;
-    int64_t answer_ms;
-    bool admitted;
+    int64_t arrival_ms, answer_ms;
+    bool arrived, admitted;
 } flight;
 
 typedef struct fleet {
     rng rng;
     limiter limiter;
-    int retry_after_s; /* -1: the server does not tell */
     int64_t now_ms;
     flight flights[ZL_DEFAULT_MAX_CONCURRENCY];
     size_t flight_count;
@@ -56,38 +66,54 @@ typedef struct fleet {
 
 static void take_request(fleet *f, size_t n) {
     assert_true(f->flight_count < COUNT(f->flights));
-    bool admitted = admits(&f->limiter, f->now_ms + LATENCY_MS / 2);
-    f->flights[f->flight_count++] = (flight){n, f->now_ms + LATENCY_MS, admitted};
+    const scene *at = f->limiter.scene;
+    int spread = at->way_max_ms - at->way_min_ms + 1;
+    int way = at->way_min_ms + (int)rng_below(&f->rng, (size_t)spread);
+    int64_t arrival = f->now_ms + way;
+    f->flights[f->flight_count++] =
+        (flight){.n = n, .arrival_ms = arrival, .answer_ms = arrival + at->way_min_ms};
     f->sends++;
-    f->refused += !admitted;
+}
+
+/* The flight whose next event comes first, if it comes until `until_ms`. */
+static flight *next_event(fleet *f, int64_t until_ms) {
+    flight *first = NULL;
+    for (size_t i = 0; i < f->flight_count; i++) {
+        flight *g = &f->flights[i];
+        int64_t time = g->arrived ? g->answer_ms : g->arrival_ms;
+        if (time <= until_ms) {
+            until_ms = time;
+            first = g;
+        }
+    }
+    return first;
 }
 
 /* Let time pass until an answer is there, or until `until_ms`; hand over what came. */
 static void pass_time(fleet *f, zl_operation *op, int64_t until_ms) {
-    for (size_t i = 0; i < f->flight_count; i++) {
-        until_ms = f->flights[i].answer_ms < until_ms ? f->flights[i].answer_ms : until_ms;
+    flight *g;
+    while ((g = next_event(f, until_ms)) != NULL && !g->arrived) {
+        g->arrived = true;
+        g->admitted = admits(&f->limiter, g->arrival_ms);
+        f->refused += !g->admitted;
     }
     f->now_ms = until_ms;
-    size_t kept = 0;
-    for (size_t i = 0; i < f->flight_count; i++) {
-        flight landed = f->flights[i];
-        if (landed.answer_ms > f->now_ms) {
-            f->flights[kept++] = landed;
-            continue;
-        }
-        zl_answer answer = landed.admitted ? answer_accepted("T-1")
-                                           : answer_api_error(429, "REQUEST_LIMIT_EXCEEDED");
-        answer.retry_after_s = landed.admitted ? -1 : f->retry_after_s;
-        zl_moment now = moment(f->now_ms, rng_unit(&f->rng));
-        assert_true(zl_operation_answered(op, landed.n, &now, &answer));
+    if (g == NULL) {
+        return;
     }
-    f->flight_count = kept;
+    f->now_ms = g->answer_ms;
+    zl_answer answer =
+        g->admitted ? answer_accepted("T-1") : answer_api_error(429, "REQUEST_LIMIT_EXCEEDED");
+    answer.retry_after_s = g->admitted ? -1 : f->limiter.scene->retry_after_s;
+    zl_moment now = moment(f->now_ms, rng_unit(&f->rng));
+    assert_true(zl_operation_answered(op, g->n, &now, &answer));
+    *g = f->flights[--f->flight_count];
 }
 
 /* One whole run; the number of batches that were accepted. */
-static size_t run_fleet(uint64_t seed, limit kind, int retry_after_s, fleet *f) {
-    *f = (fleet){.rng = {seed}, .retry_after_s = retry_after_s};
-    f->limiter = (limiter){.kind = kind, .tokens = PER_SECOND};
+static size_t run_fleet(uint64_t seed, const scene *at, fleet *f) {
+    *f = (fleet){.rng = {seed}};
+    f->limiter = (limiter){.scene = at, .tokens = at->burst};
     f->limiter.phase_ms = (int64_t)rng_below(&f->rng, 1000);
     zl_client *client = new_client();
     zl_ids ids = {0};
@@ -120,14 +146,14 @@ static size_t run_fleet(uint64_t seed, limit kind, int retry_after_s, fleet *f) 
     return accepted;
 }
 
-static void run_fleets(limit kind, int retry_after_s) {
+static void run_fleets(const scene *at) {
     size_t seeds = repetitions(SEEDS), finished = 0;
     uint64_t first_lost = 0;
     size_t sends = 0;
     int64_t longest_ms = 0;
     for (uint64_t seed = 1; seed <= seeds; seed++) {
         fleet f;
-        if (run_fleet(seed, kind, retry_after_s, &f) == BATCHES) {
+        if (run_fleet(seed, at, &f) == BATCHES) {
             finished++;
         } else if (first_lost == 0) {
             first_lost = seed;
@@ -143,32 +169,54 @@ static void run_fleets(limit kind, int retry_after_s) {
     }
 }
 
+/* The scene of the promise: five a second, and the same told by Retry-After. */
 static void test_token_bucket(void **state) {
     (void)state;
-    run_fleets(TOKEN_BUCKET, -1);
+    run_fleets(&(scene){TOKEN_BUCKET, 5, 5, -1, 15, 40});
 }
 
 static void test_token_bucket_with_retry_after(void **state) {
     (void)state;
-    run_fleets(TOKEN_BUCKET, 1);
+    run_fleets(&(scene){TOKEN_BUCKET, 5, 5, 1, 15, 40});
 }
 
 static void test_fixed_window(void **state) {
     (void)state;
-    run_fleets(FIXED_WINDOW, -1);
+    run_fleets(&(scene){FIXED_WINDOW, 5, 0, -1, 15, 40});
 }
 
 static void test_fixed_window_with_retry_after(void **state) {
     (void)state;
-    run_fleets(FIXED_WINDOW, 1);
+    run_fleets(&(scene){FIXED_WINDOW, 5, 0, 1, 15, 40});
+}
+
+/* No two at once: every success is followed by a refusal. */
+static void test_no_burst(void **state) {
+    (void)state;
+    run_fleets(&(scene){TOKEN_BUCKET, 5, 1, -1, 15, 40});
+}
+
+static void test_small_burst(void **state) {
+    (void)state;
+    run_fleets(&(scene){TOKEN_BUCKET, 2, 2, -1, 15, 40});
+}
+
+static void test_near_server(void **state) {
+    (void)state;
+    run_fleets(&(scene){FIXED_WINDOW, 5, 0, -1, 1, 3});
+}
+
+static void test_far_server(void **state) {
+    (void)state;
+    run_fleets(&(scene){TOKEN_BUCKET, 5, 5, -1, 100, 300});
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_token_bucket),
-        cmocka_unit_test(test_token_bucket_with_retry_after),
-        cmocka_unit_test(test_fixed_window),
-        cmocka_unit_test(test_fixed_window_with_retry_after),
+        cmocka_unit_test(test_token_bucket), cmocka_unit_test(test_token_bucket_with_retry_after),
+        cmocka_unit_test(test_fixed_window), cmocka_unit_test(test_fixed_window_with_retry_after),
+        cmocka_unit_test(test_no_burst),     cmocka_unit_test(test_small_burst),
+        cmocka_unit_test(test_near_server),  cmocka_unit_test(test_far_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,6 +146,29 @@ static void test_one_at_a_time(void **state) {
 
 /* What is due again goes before what was never sent: no call runs out of attempts behind new ones.
  */
+/* After a rate limit there is one request in flight; four successes allow one more. */
+static void test_a_slow_start_after_a_rate_limit(void **state) {
+    (void)state;
+    zl_client *client = new_client();
+    zl_operation *op = new_stop(client, 3000, defaults);
+    zl_step last;
+    assert_int_equal(send_all(op, 0, 1, &last), 8);
+    answer(op, 1, 10, answer_of_no_api(429));
+    for (size_t n = 2; n <= 8; n++) {
+        answer(op, n, 10, answer_of_no_api(429));
+    }
+    size_t allowed[] = {1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5};
+    size_t in_flight = 0, oldest = 1;
+    for (size_t i = 0; i < COUNT(allowed); i++) {
+        in_flight += send_all(op, 1000, oldest + in_flight, &last);
+        assert_int_equal(in_flight, allowed[i]);
+        accept_batch(op, oldest++, 1000);
+        in_flight--;
+    }
+    zl_operation_free(op);
+    zl_client_unref(client);
+}
+
 static void test_retries_go_first(void **state) {
     (void)state;
     zl_client *client = new_client();
@@ -158,7 +181,9 @@ static void test_retries_go_first(void **state) {
     expect_step(op, 10, ZL_STEP_WAIT, 500);
     expect_step(op, 509, ZL_STEP_WAIT, 1);
     expect_send(op, 510, 1);
-    expect_send(op, 510, 3);
+    expect_step(op, 510, ZL_STEP_PENDING, 120000 - 510); /* one at a time to begin with */
+    accept_batch(op, 1, 520);
+    expect_send(op, 520, 3);
     zl_operation_free(op);
     zl_client_unref(client);
 }
@@ -316,7 +341,21 @@ static void test_pages_that_do_not_add_up(void **state) {
     expect_send(op, 0, 1);
     answer(op, 1, 1, page(INT64_MAX, 1000));
     expect_send(op, 1, 2);
-    answer(op, 2, 2, page(INT64_MAX, 0));
+    /* An empty page before the end: a list that ended there would not be all there are. */
+    for (int64_t ms = 2, attempt = 1; attempt <= 4; attempt++, ms += 1000) {
+        if (attempt > 1) {
+            expect_send(op, ms, 2);
+        }
+        answer(op, 2, ms, page(INT64_MAX, 0));
+    }
+    expect_error(op, ZL_OUTCOME_UNKNOWN, "BAD_RESPONSE");
+    zl_operation_free(op);
+    /* A server that gives less than was asked for is asked until it has given all. */
+    assert_int_equal(zl_operation_new_status(&op, client, &defaults, &now, NULL), ZL_OK);
+    for (size_t n = 1; n <= 3; n++) {
+        expect_send(op, 0, n);
+        answer(op, n, 0, page(250, n < 3 ? 100 : 50));
+    }
     expect_success(op);
     zl_operation_free(op);
     assert_int_equal(zl_operation_new_status(&op, client, &defaults, &now, NULL), ZL_OK);
@@ -400,6 +439,25 @@ static void test_partial_failure(void **state) {
     assert_null(zl_operation_batch(op, 1).failed_ids);
     expect_batch(op, 9, ZL_OUTCOME_NOT_SENT, 0, NULL);
     zl_operation_free(op);
+    zl_client_unref(client);
+}
+
+/* Ids that were not asked for, or not ids at all: then nothing is known of those that were. */
+static void test_failed_ids_of_others(void **state) {
+    (void)state;
+    zl_client *client = new_client();
+    const zl_view strangers[] = {{"i-100", 5}, {"stranger", 8}, {"i-1\0", 4}, {"", 0}};
+    for (size_t i = 0; i < COUNT(strangers); i++) {
+        zl_operation_options once = {.max_attempts = 1};
+        zl_operation *op = new_stop(client, 200, once);
+        expect_send(op, 0, 1);
+        zl_answer a = answer_accepted("T-1");
+        a.failed_ids = &strangers[i]; /* the first is of the second batch */
+        a.failed_count = 1;
+        answer(op, 1, 1, a);
+        expect_error(op, ZL_OUTCOME_UNKNOWN, "BAD_RESPONSE");
+        zl_operation_free(op);
+    }
     zl_client_unref(client);
 }
 
@@ -617,6 +675,7 @@ int main(void) {
         cmocka_unit_test(test_no_ids),
         cmocka_unit_test(test_concurrency_is_the_clients),
         cmocka_unit_test(test_one_at_a_time),
+        cmocka_unit_test(test_a_slow_start_after_a_rate_limit),
         cmocka_unit_test(test_retries_go_first),
         cmocka_unit_test(test_stop_on_the_first_refused_batch),
         cmocka_unit_test(test_stopping_finishes_what_was_begun),
@@ -627,6 +686,7 @@ int main(void) {
         cmocka_unit_test(test_a_page_that_fails),
         cmocka_unit_test(test_status_of_ids),
         cmocka_unit_test(test_partial_failure),
+        cmocka_unit_test(test_failed_ids_of_others),
         cmocka_unit_test(test_partial_failure_and_go_on),
         cmocka_unit_test(test_a_call),
         cmocka_unit_test(test_which_actions_are_safe),

@@ -13,13 +13,16 @@ static void test_a_429_pauses_every_operation(void **state) {
     zl_answer limited = answer_of_no_api(429);
     limited.retry_after_s = 2;
     answer(a, 1, 10, limited);
-    expect_step(a, 10, ZL_STEP_WAIT, 2500);
-    expect_step(b, 10, ZL_STEP_PENDING, 2500); /* its second batch is not begun before either */
+    expect_step(a, 10, ZL_STEP_PENDING, 119990); /* for the answer that b awaits, to begin with */
+    expect_step(b, 10, ZL_STEP_PENDING, 119990);
     accept_batch(b, 1, 20);
-    expect_step(b, 20, ZL_STEP_WAIT, 2490);
+    expect_step(a, 20, ZL_STEP_WAIT, 2490);
+    expect_step(b, 20, ZL_STEP_WAIT, 2490); /* its second batch is not begun before either */
     expect_step(b, 2509, ZL_STEP_WAIT, 1);
     expect_send(b, 2510, 2);
-    expect_send(a, 2510, 1);
+    expect_step(a, 2510, ZL_STEP_PENDING, 120000 - 2510); /* one at a time to begin with */
+    accept_batch(b, 2, 2520);
+    expect_send(a, 2520, 1);
     zl_operation_free(a);
     zl_operation_free(b);
     zl_client_unref(client);

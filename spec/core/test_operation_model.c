@@ -22,6 +22,7 @@ typedef struct call_truth {
     bool ended;     /* an attempt ended so that none may follow */
     int64_t not_before_ms;
     size_t failed_ids;
+    zl_view failed[2]; /* the ids that the last answer said had failed */
 } call_truth;
 
 typedef struct op_truth {
@@ -116,9 +117,13 @@ static zl_answer success(world *w, op_truth *o, size_t n) {
         a.total_count = o->total;
         a.item_count = (size_t)(left < 0 ? 0 : left < 1000 ? left : 1000);
     } else if (o->aim == ZL_AIM_STOP && rng_chance(&w->rng, w->weather.partial)) {
-        static const zl_view ids[] = {{"i-0", 3}, {"i-1", 3}};
-        a.failed_ids = ids;
-        a.failed_count = 1 + rng_below(&w->rng, 2);
+        zl_batch b = zl_operation_batch(o->op, n);
+        zl_view *failed = o->calls[n].failed;
+        a.failed_ids = failed;
+        a.failed_count = 1 + rng_below(&w->rng, b.count < 2 ? b.count : 2);
+        for (size_t i = 0; i < a.failed_count; i++) {
+            failed[i] = zl_ids_at(zl_operation_ids(o->op), b.first + b.count - 1 - i);
+        }
     }
     return a;
 }
