@@ -358,8 +358,11 @@ static void check_made(lua_State *L, int rc) {
 /* Run the job on top of the stack to its end, and return its results. */
 static int run(lua_State *L) {
     int job_index = lua_gettop(L);
+    zlb_job *job = lua_touserdata(L, job_index);
     zlb_job_run(L, 1, job_index);
-    return zlb_job_results(L, job_index);
+    int count = zlb_job_results(L, job_index);
+    zlb_job_free(job); /* it may be large, and a collection far off */
+    return count == ZLB_JOB_ERROR ? lua_error(L) : count;
 }
 
 /* --- methods

@@ -13,14 +13,17 @@ enum { WAIT_SLICE_MS = 250 };
 /* --- life
  * ------------------------------------------------------------------------------------------ */
 
-static int j_gc(lua_State *L) {
-    zlb_job *job = lua_touserdata(L, 1);
+void zlb_job_free(zlb_job *job) {
     zl_operation *op = job->op;
     job->op = NULL;
     if (op != NULL && zl_operation_driver(op) != NULL) {
         zl_transport_drop(zl_operation_driver(op), op);
     }
     zl_operation_free(op);
+}
+
+static int j_gc(lua_State *L) {
+    zlb_job_free(lua_touserdata(L, 1));
     return 0;
 }
 
@@ -282,13 +285,13 @@ static void push_batches(lua_State *L, const zl_operation *op, int answers) {
     }
 }
 
-static int raise_operation_error(lua_State *L, const zl_operation *op, int answers) {
+static int push_operation_error(lua_State *L, const zl_operation *op, int answers) {
     zlb_push_error(L, zl_operation_error(op), zl_operation_action(op));
     if (zl_operation_ids(op)->count > 0) {
         push_batches(L, op, answers);
         lua_setfield(L, -2, "batches");
     }
-    return lua_error(L);
+    return ZLB_JOB_ERROR;
 }
 
 /* request_ids, batches */
@@ -348,7 +351,7 @@ int zlb_job_results(lua_State *L, int job_index) {
     lua_getuservalue(L, job_index);
     int answers = lua_gettop(L);
     if (zl_operation_error(op) != NULL) {
-        return raise_operation_error(L, op, answers);
+        return push_operation_error(L, op, answers);
     }
     switch (zl_operation_aim(op)) {
     case ZL_AIM_STOP: return push_stop_results(L, op, answers);

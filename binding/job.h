@@ -25,7 +25,11 @@ void zlb_job_run(lua_State *L, int client_index, int job_index);
 void zlb_job_connect(lua_State *L, int client_index);
 
 /* Push the results of a job that is done, as its blocking method returns them, and return how many;
- * or raise its error. */
+ * or push its error and return ZLB_JOB_ERROR. */
+enum { ZLB_JOB_ERROR = -1 };
 int zlb_job_results(lua_State *L, int job_index);
+
+/* Free the operation now, instead of at the next collection. */
+void zlb_job_free(zlb_job *job);
 
 #endif
