@@ -28,8 +28,7 @@ static int m_new_safe(lua_State *L) {
     return 1;
 }
 
-/* --- zenlayer.sign
- * --------------------------------------------------------------------------------- */
+/* --- zenlayer.sign ---------------------------------------------------------------------------- */
 
 static const char *const sign_options[] = {
     "access_key_id", "access_key_password", "action", "api_version", "body", "content_type",
@@ -132,8 +131,7 @@ static int m_sign(lua_State *L) {
     return 1;
 }
 
-/* --- the rest
- * --------------------------------------------------------------------------------------- */
+/* --- the rest --------------------------------------------------------------------------------- */
 
 /* zenlayer.is_error(value) → boolean */
 static int m_is_error(lua_State *L) {

@@ -35,7 +35,7 @@ struct zl_operation {
     int tag;
 };
 
-/* --- construction ------------------------------------------------------------------------- */
+/* --- construction ----------------------------------------------------------------------------- */
 
 static bool set_target(zl_operation *op, const zl_operation_options *options) {
     const zl_client *client = op->client;
@@ -175,7 +175,7 @@ void zl_operation_free(zl_operation *op) {
     free(op);
 }
 
-/* --- beginning and sending calls ------------------------------------------------------------ */
+/* --- beginning and sending calls -------------------------------------------------------------- */
 
 static size_t batch_size(const zl_operation *op, size_t n) {
     size_t left = op->ids.count - (n - 1) * ZL_REQUEST_IDS_MAX;
@@ -280,7 +280,7 @@ static int next_task(zl_operation *op, const zl_moment *now, task **out) {
     return ZL_OK;
 }
 
-/* --- settling ------------------------------------------------------------------------------- */
+/* --- settling --------------------------------------------------------------------------------- */
 
 static void note_failure(zl_operation *op, const zl_error *error) {
     zl_outcome outcome = zl_outcome_max(op->error.outcome, error->outcome);
@@ -519,7 +519,7 @@ void zl_operation_set_driver(zl_operation *op, void *driver) {
     op->driver = driver;
 }
 
-/* --- results ------------------------------------------------------------------------------- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 const zl_error *zl_operation_error(const zl_operation *op) {
     return op->error.is_set ? &op->error : NULL;

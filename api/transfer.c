@@ -11,7 +11,7 @@
 
 enum { HEAD_MAX = 64 * 1024, KEPT_BUFFER_MAX = 64 * 1024 };
 
-/* --- libcurl's callbacks ------------------------------------------------------------------- */
+/* --- libcurl's callbacks ---------------------------------------------------------------------- */
 
 static size_t on_header(char *data, size_t size, size_t count, void *context) {
     zl_transfer *t = context;
@@ -91,7 +91,7 @@ static int on_close_socket(void *context, curl_socket_t fd) {
     return close(fd);
 }
 
-/* --- options ------------------------------------------------------------------------------- */
+/* --- options ---------------------------------------------------------------------------------- */
 
 /* Whether every option so far was taken. */
 typedef struct setter {
@@ -191,7 +191,7 @@ void zl_transfer_free(zl_transfer *t) {
     free(t);
 }
 
-/* --- one exchange -------------------------------------------------------------------------- */
+/* --- one exchange ----------------------------------------------------------------------------- */
 
 static bool add_header_line(zl_transfer *t, const char *line) {
     struct curl_slist *headers = curl_slist_append(t->headers, line);

@@ -30,7 +30,7 @@ struct zl_transport {
     zl_error warm_up_error;
 };
 
-/* --- libcurl, once per process -------------------------------------------------------------- */
+/* --- libcurl, once per process ---------------------------------------------------------------- */
 
 /* The one thing here that is global: never cleaned up, and the module is linked so that it is never
  * unloaded. Not pthread_once, which would remember a failure. */
@@ -52,7 +52,7 @@ const char *zl_transport_curl_version(void) {
     return curl_version_info(CURLVERSION_NOW)->version;
 }
 
-/* --- SIGPIPE --------------------------------------------------------------------------------- */
+/* --- SIGPIPE ---------------------------------------------------------------------------------- */
 
 /* With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE alone, and OpenSSL writes to sockets by write(2). A
  * broken connection must not kill the host: hold the signal back while libcurl works. */
@@ -442,8 +442,7 @@ static int64_t next_expiry(const zl_transport *t) {
     return time;
 }
 
-/* --- operations ---------------------------------------------------------------------------------
- */
+/* --- operations ------------------------------------------------------------------------------- */
 
 int zl_transport_add(zl_transport *t, zl_operation *op) {
     int rc = start_over_after_fork(t);
@@ -569,16 +568,14 @@ static int advance(zl_transport *t, const zl_moment *now, int64_t *wait_ms) {
             break;
         }
     }
-    if (opened &&
-        t->client->hold) { /* more may be waiting: the next turn opens the next connection */
-        *wait_ms = 0;
+    if (opened && t->client->hold) {
+        *wait_ms = 0; /* more may be waiting: the next turn opens the next connection */
     }
     t->client->hold = false;
     return rc;
 }
 
-/* --- a turn
- * --------------------------------------------------------------------------------------- */
+/* --- a turn ----------------------------------------------------------------------------------- */
 
 static void run_timer(zl_transport *t) {
     if (t->timer_ms >= 0 && zl_clock_mono_ms() >= t->timer_ms) {
@@ -630,8 +627,8 @@ static void collect(zl_transport *t) {
 static int turn(zl_transport *t, int64_t wait_ms) {
     zl_moment now;
     zl_clock_now(&now);
-    if (next_expiry(t) <=
-        now.mono_ms) { /* after a long pause between turns: what came in it counts */
+    if (next_expiry(t) <= now.mono_ms) {
+        /* After a long pause between turns: what came in the meantime counts. */
         wait_for_sockets(t, 0);
         run_timer(t);
         collect(t);
@@ -693,8 +690,7 @@ bool zl_transport_take(zl_transport *t, zl_delivery *out) {
     return true;
 }
 
-/* --- warming up
- * ------------------------------------------------------------------------------------- */
+/* --- warming up ------------------------------------------------------------------------------- */
 
 int zl_transport_warm_up(zl_transport *t, int64_t timeout_ms) {
     int rc = start_over_after_fork(t);

@@ -13,8 +13,7 @@
 #include "options.h"
 #include "scratch.h"
 
-/* --- making one --------------------------------------------------------------------------------
- */
+/* --- making one ------------------------------------------------------------------------------- */
 
 static const char *const client_options[] = {
     "access_key_id",   "access_key_password", "api_version", "ca_file",  "ca_path",
@@ -182,8 +181,7 @@ void zlb_client_new(lua_State *L, const char *type) {
     open_transport(L, client);
 }
 
-/* --- its end -------------------------------------------------------------------------------------
- */
+/* --- its end ---------------------------------------------------------------------------------- */
 
 void zlb_client_close(zlb_client *client) {
     zl_transport *transport = client->transport;
@@ -236,8 +234,7 @@ static int c_tostring(lua_State *L) {
     return 1;
 }
 
-/* --- what an operation is given
- * --------------------------------------------------------------------- */
+/* --- what an operation is given --------------------------------------------------------------- */
 
 /* The options that every operation has, of the table at `index`; views into it. */
 static zl_operation_options operation_options(lua_State *L, int index) {
@@ -365,8 +362,7 @@ static int run(lua_State *L) {
     return count == ZLB_JOB_ERROR ? lua_error(L) : count;
 }
 
-/* --- methods
- * ------------------------------------------------------------------------------------------ */
+/* --- methods ---------------------------------------------------------------------------------- */
 
 static const char *const stop_options[] = {
     "api_version", "deadline", "force_shutdown", "max_attempts",
@@ -481,8 +477,7 @@ static int c_connect(lua_State *L) {
     return 1;
 }
 
-/* --- the metatables -----------------------------------------------------------------------------
- */
+/* --- the metatables --------------------------------------------------------------------------- */
 
 int zlb_safe_call(lua_State *L) {
     lua_pushvalue(L, lua_upvalueindex(1));

@@ -10,8 +10,7 @@
 /* How long a wait may go without looking whether the interpreter was interrupted. */
 enum { WAIT_SLICE_MS = 250 };
 
-/* --- life
- * ------------------------------------------------------------------------------------------ */
+/* --- life ------------------------------------------------------------------------------------- */
 
 void zlb_job_free(zlb_job *job) {
     zl_operation *op = job->op;
@@ -68,9 +67,7 @@ static void release_job(lua_State *L, int client_index, const zlb_job *job) {
     lua_pop(L, 1);
 }
 
-/* --- answers
- * ---------------------------------------------------------------------------------------
- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 /* (job, scratch with the body, pointer to a zl_answer) → the decoded body, what holds the answer's
  * views. To be called protected. */
@@ -137,9 +134,7 @@ static void deliver(lua_State *L, int client_index) {
     }
 }
 
-/* --- waiting
- * ---------------------------------------------------------------------------------------
- */
+/* --- waiting ---------------------------------------------------------------------------------- */
 
 static int do_nothing(lua_State *L) {
     (void)L;
@@ -239,8 +234,7 @@ void zlb_job_connect(lua_State *L, int client_index) {
     }
 }
 
-/* --- results
- * --------------------------------------------------------------------------------------- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 static void push_ids(lua_State *L, const zl_ids *ids, size_t first, size_t count) {
     lua_createtable(L, (int)count, 0);

@@ -16,8 +16,7 @@ enum {
     PLACE_MAX = 200  /* bytes of a path in an error */
 };
 
-/* --- the instance of lua-cjson -------------------------------------------------------------------
- */
+/* --- the instance of lua-cjson ---------------------------------------------------------------- */
 
 static int empty_array_tostring(lua_State *L) {
     lua_pushliteral(L, EMPTY_ARRAY_TYPE);
@@ -103,8 +102,7 @@ static bool is_null(lua_State *L, int index) {
     return lua_type(L, index) == LUA_TLIGHTUSERDATA && lua_touserdata(L, index) == NULL;
 }
 
-/* --- writing
- * --------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* Where a value stands; the frames of the recursion are the path. */
 typedef struct place {
@@ -330,8 +328,7 @@ void zlb_json_encode(lua_State *L, int index, const char *name, zl_buf *out) {
     }
 }
 
-/* --- reading
- * ----------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 #define INTEGER_MAX_DOUBLE 9007199254740992.0 /* 2^53: up to here doubles are exact */
 

@@ -29,8 +29,7 @@ static void expect_ours(const zl_answer *a, zl_outcome outcome, zl_again again, 
     expect("", a, outcome, again, false, code, false);
 }
 
-/* --- answers, by the rows of the table ----------------------------------------------------------
- */
+/* --- answers, by the rows of the table -------------------------------------------------------- */
 
 static void test_accepted(void **state) {
     (void)state;

@@ -9,8 +9,7 @@
 
 enum { SEEDS = 20000, OPS_MAX = 3, CALLS_MAX = 24, FLIGHTS_MAX = 16, STEPS_MAX = 20000 };
 
-/* --- what is known of the truth ------------------------------------------------------------------
- */
+/* --- what is known of the truth --------------------------------------------------------------- */
 
 typedef struct call_truth {
     int sends;

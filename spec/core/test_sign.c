@@ -13,8 +13,7 @@
 
 enum { VECTORS_AT_LEAST = 41, VECTORS_MAX = 1000, AUTHORIZATION_MAX = 2048 };
 
-/* --- the vectors ---------------------------------------------------------------------------------
- */
+/* --- the vectors ------------------------------------------------------------------------------ */
 
 /* Owns everything; texts end in a NUL. */
 typedef struct vector {
