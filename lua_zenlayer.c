@@ -12,19 +12,21 @@
 #include "binding/job.h"
 #include "binding/json.h"
 #include "binding/options.h"
+#include "binding/prepared.h"
+#include "binding/safe.h"
 #include "binding/scratch.h"
 
 /* zenlayer.new([options]) → client, which raises its errors */
 static int m_new(lua_State *L) {
     lua_settop(L, 1);
-    zlb_client_new(L, ZLB_CLIENT_TYPE);
+    zlb_client_new(L, false);
     return 1;
 }
 
 /* zenlayer.safe.new([options]) → client, which returns nil, err */
 static int m_new_safe(lua_State *L) {
     lua_settop(L, 1);
-    zlb_client_new(L, ZLB_SAFE_CLIENT_TYPE);
+    zlb_client_new(L, true);
     return 1;
 }
 
@@ -157,6 +159,7 @@ static void push_module(lua_State *L) {
     zlb_scratch_open(L);
     zlb_json_open(L);
     zlb_job_open(L);
+    zlb_prepared_open(L);
     zlb_client_open(L);
     lua_newtable(L);
     lua_pushcfunction(L, m_is_error);

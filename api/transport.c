@@ -24,6 +24,7 @@ struct zl_transport {
     zl_transfer *finished, **finished_tail; /* answered, not released; oldest first */
     zl_transfer *idle;
     int64_t timer_ms; /* when libcurl wants to be called; -1: it does not */
+    int64_t wake_ms;  /* when an operation wants to be asked; INT64_MAX: none does */
     bool multiplexes; /* the last answer came over HTTP/2 */
     bool quick_exit;  /* libcurl can drop a transfer without waiting for its name's resolution */
     bool warming_up;
@@ -120,6 +121,7 @@ static bool open_multi(zl_transport *t) {
     }
     t->pid = getpid();
     t->timer_ms = -1;
+    t->wake_ms = INT64_MAX;
     t->finished_tail = &t->finished;
     size_t kept = t->client->max_concurrency + 2;
     CURLMcode rc = curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
@@ -375,6 +377,7 @@ static void report_failure(zl_transport *t, zl_transfer *transfer, CURLcode rc) 
     } else if (transfer->op != NULL) {
         zl_moment now;
         zl_clock_now(&now);
+        t->wake_ms = now.mono_ms;
         (void)zl_operation_failed(transfer->op, transfer->n, &now, code, zl_buf_view(&message),
                                   transfer->sends > 0);
     }
@@ -459,6 +462,7 @@ int zl_transport_add(zl_transport *t, zl_operation *op) {
         t->op_room = room;
     }
     t->ops[t->op_count++] = op;
+    t->wake_ms = INT64_MIN;
     zl_operation_set_driver(op, t);
     return ZL_OK;
 }
@@ -572,6 +576,7 @@ static int advance(zl_transport *t, const zl_moment *now, int64_t *wait_ms) {
         *wait_ms = 0; /* more may be waiting: the next turn opens the next connection */
     }
     t->client->hold = false;
+    t->wake_ms = *wait_ms < INT64_MAX ? now->mono_ms + *wait_ms : INT64_MAX;
     return rc;
 }
 
@@ -637,10 +642,12 @@ static int turn(zl_transport *t, int64_t wait_ms) {
         }
         expire(t, now.mono_ms);
     }
-    int rc = advance(t, &now, &wait_ms);
+    int64_t ops_wait_ms = INT64_MAX;
+    int rc = advance(t, &now, &ops_wait_ms);
     if (rc != ZL_OK) {
         return rc;
     }
+    wait_ms = ops_wait_ms < wait_ms ? ops_wait_ms : wait_ms;
     run_timer(t);
     collect(t); /* before the wait: what the timer finished must not wait for anything */
     if (t->finished != NULL) {
@@ -669,6 +676,43 @@ int zl_transport_turn(zl_transport *t, int64_t max_wait_ms) {
     return rc;
 }
 
+size_t zl_transport_reap(zl_transport *t) {
+    for (size_t i = 0; i < t->op_count;) {
+        if (zl_operation_is_done(t->ops[i])) {
+            zl_transport_drop(t, t->ops[i]);
+        } else {
+            i++;
+        }
+    }
+    return t->op_count;
+}
+
+bool zl_transport_socket(const zl_transport *t, size_t i, int *fd, int *events) {
+    const zl_sockets *sockets = &t->wire.sockets;
+    if (i >= sockets->count) {
+        return false;
+    }
+    short wanted = sockets->polls[i].fd < 0 ? 0 : sockets->polls[i].events;
+    *fd = sockets->infos[i].fd;
+    *events = (wanted & POLLIN ? 1 : 0) | (wanted & POLLOUT ? 2 : 0);
+    return true;
+}
+
+int64_t zl_transport_next_timeout_ms(const zl_transport *t) {
+    int64_t time = next_expiry(t);
+    if (t->timer_ms >= 0 && t->timer_ms < time) {
+        time = t->timer_ms;
+    }
+    if (t->op_count > 0 && t->wake_ms < time) {
+        time = t->wake_ms;
+    }
+    if (time == INT64_MAX) {
+        return -1;
+    }
+    int64_t now_ms = zl_clock_mono_ms();
+    return time > now_ms ? time - now_ms : 0;
+}
+
 bool zl_transport_take(zl_transport *t, zl_delivery *out) {
     zl_transfer *transfer = t->finished;
     if (transfer == NULL || t->pid != getpid()) {
@@ -682,6 +726,7 @@ bool zl_transport_take(zl_transport *t, zl_delivery *out) {
         .body = transfer->body,
     };
     transfer->head = transfer->body = (zl_buf){0};
+    t->wake_ms = INT64_MIN; /* what it is reported to will want to be asked */
     t->finished = transfer->next;
     if (t->finished == NULL) {
         t->finished_tail = &t->finished;

@@ -56,6 +56,16 @@ void zl_transport_cancel_all(zl_transport *transport, zl_view message);
  * signal ended the wait, or ZL_ERR_NOMEM. Opens at most one new connection a turn. */
 int zl_transport_turn(zl_transport *transport, int64_t max_wait_ms);
 
+/* Let go of every operation that is done. Returns how many are not. */
+size_t zl_transport_reap(zl_transport *transport);
+
+/* For a loop of one's own. Socket i, from 0, and what is waited for on it: 1 to read, 2 to write, 3
+ * both, 0 nothing; false if there are not that many. */
+bool zl_transport_socket(const zl_transport *transport, size_t i, int *fd, int *events);
+
+/* In how many ms to turn again though no socket is ready; -1: not for that. */
+int64_t zl_transport_next_timeout_ms(const zl_transport *transport);
+
 /* An answer. Whoever takes it owns the buffers. */
 typedef struct zl_delivery {
     zl_operation *op;

@@ -4,14 +4,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../api/clock.h"
 #include "../api/zenlayer.h"
 #include "credentials.h"
 #include "errors.h"
 #include "job.h"
-#include "json.h"
+#include "make.h"
 #include "options.h"
-#include "scratch.h"
+#include "prepared.h"
+#include "safe.h"
 
 /* --- making one ------------------------------------------------------------------------------- */
 
@@ -22,11 +22,6 @@ static const char *const client_options[] = {
     "token",           "user_agent",          NULL,
 };
 
-static int refuse_option(lua_State *L, const char *name, const char *problem) {
-    const char *where = lua_pushfstring(L, "options.%s", name);
-    return zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "%s", problem);
-}
-
 static zl_view or_default(zl_view value, const char *otherwise) {
     return value.len > 0 ? value : zl_view_of(otherwise);
 }
@@ -35,7 +30,7 @@ static void set_endpoint(lua_State *L, zl_client *core) {
     zl_view url = or_default(zlb_option_string(L, 1, "endpoint"), ZL_ENDPOINT_DEFAULT);
     const char *problem = zl_endpoint_parse(&core->sender.endpoint, url);
     if (problem != NULL) {
-        (void)refuse_option(L, "endpoint", problem);
+        (void)zlb_option_refuse(L, "endpoint", problem);
     }
 }
 
@@ -46,7 +41,8 @@ static void set_target(lua_State *L, zl_client *core) {
         version = zl_request_default_version(service);
     }
     if (version.len == 0) {
-        (void)refuse_option(L, "api_version", "is needed with a service other than vm, bmc, zec");
+        (void)zlb_option_refuse(L, "api_version",
+                                "is needed with a service other than vm, bmc, zec");
     }
     zl_buf_add_view(&core->service, service);
     zl_buf_add_view(&core->version, version);
@@ -64,13 +60,13 @@ static int64_t count_or(lua_State *L, const char *name, int64_t most, int64_t ot
     return value > 0 ? value : otherwise;
 }
 
-enum { MAX_ATTEMPTS_MOST = 100, MAX_CONCURRENCY_MOST = 10000, MAX_RESPONSE_MOST = 1 << 30 };
+enum { MAX_CONCURRENCY_MOST = 10000, MAX_RESPONSE_MOST = 1 << 30 };
 
 static void set_limits(lua_State *L, zl_client *core) {
     core->timeout_ms = seconds_or(L, "timeout", ZL_DEFAULT_TIMEOUT_MS);
     core->deadline_ms = seconds_or(L, "deadline", ZL_DEFAULT_DEADLINE_MS);
     core->max_attempts =
-        (int)count_or(L, "max_attempts", MAX_ATTEMPTS_MOST, ZL_DEFAULT_MAX_ATTEMPTS);
+        (int)count_or(L, "max_attempts", ZLB_MAX_ATTEMPTS_MOST, ZL_DEFAULT_MAX_ATTEMPTS);
     core->max_concurrency =
         (size_t)count_or(L, "max_concurrency", MAX_CONCURRENCY_MOST, ZL_DEFAULT_MAX_CONCURRENCY);
 }
@@ -112,11 +108,11 @@ static const char *proxy_option(lua_State *L, bool tls) {
     }
     const char *proxy = zlb_option_header(L, 1, "proxy").data;
     if (proxy != NULL && !is_proxy_scheme(proxy)) {
-        (void)refuse_option(L, "proxy",
-                            "is no http, https, socks4, socks4a, socks5 or socks5h URL");
+        (void)zlb_option_refuse(L, "proxy",
+                                "is no http, https, socks4, socks4a, socks5 or socks5h URL");
     }
     if (proxy != NULL && !tls) {
-        (void)refuse_option(L, "proxy", "cannot be used with an http:// endpoint");
+        (void)zlb_option_refuse(L, "proxy", "cannot be used with an http:// endpoint");
     }
     return proxy;
 }
@@ -126,10 +122,11 @@ static const char *connect_to_option(lua_State *L, bool tls) {
     bool loopback = true;
     const char *problem = address.len > 0 ? zl_endpoint_check_address(address, &loopback) : NULL;
     if (problem != NULL) {
-        (void)refuse_option(L, "connect_to", problem);
+        (void)zlb_option_refuse(L, "connect_to", problem);
     }
     if (!tls && !loopback) {
-        (void)refuse_option(L, "connect_to", "must be a loopback address with an http:// endpoint");
+        (void)zlb_option_refuse(L, "connect_to",
+                                "must be a loopback address with an http:// endpoint");
     }
     return address.data;
 }
@@ -154,12 +151,14 @@ static void open_transport(lua_State *L, zlb_client *client) {
     }
 }
 
-void zlb_client_new(lua_State *L, const char *type) {
+void zlb_client_new(lua_State *L, bool safe) {
     zlb_options_check(L, 1, client_options);
     zlb_client *client = lua_newuserdata(L, sizeof *client);
     client->core = NULL;
     client->transport = NULL;
-    luaL_getmetatable(L, type);
+    client->last_tag = 0;
+    client->safe = safe;
+    luaL_getmetatable(L, safe ? ZLB_SAFE_CLIENT_TYPE : ZLB_CLIENT_TYPE);
     lua_setmetatable(L, -2);
     lua_newtable(L);
     lua_setuservalue(L, -2);
@@ -208,7 +207,7 @@ static zlb_client *to_client(lua_State *L) {
     return client;
 }
 
-static zlb_client *check_client(lua_State *L) {
+zlb_client *zlb_client_check(lua_State *L) {
     zlb_client *client = to_client(L);
     if (client->core == NULL || client->transport == NULL) {
         (void)zlb_raise(L, ZL_CODE_CLIENT_CLOSED, NULL, "the client is closed");
@@ -234,123 +233,7 @@ static int c_tostring(lua_State *L) {
     return 1;
 }
 
-/* --- what an operation is given --------------------------------------------------------------- */
-
-/* The options that every operation has, of the table at `index`; views into it. */
-static zl_operation_options operation_options(lua_State *L, int index) {
-    return (zl_operation_options){
-        .service = zlb_option_word(L, index, "service"),
-        .version = zlb_option_word(L, index, "api_version"),
-        .timeout_ms = zlb_option_seconds(L, index, "timeout"),
-        .deadline_ms = zlb_option_seconds(L, index, "deadline"),
-        .max_attempts = (int)zlb_option_count(L, index, "max_attempts", MAX_ATTEMPTS_MOST),
-    };
-}
-
-static void check_target(lua_State *L, const zl_client *core, const zl_operation_options *options) {
-    bool other =
-        options->service.len > 0 && !zl_view_equal(options->service, zl_buf_view(&core->service));
-    if (other && options->version.len == 0 &&
-        zl_request_default_version(options->service).len == 0) {
-        (void)refuse_option(L, "api_version", "is needed with a service other than vm, bmc, zec");
-    }
-}
-
-static bool is_bmc(const zl_client *core, const zl_operation_options *options) {
-    zl_view service = options->service.len > 0 ? options->service : zl_buf_view(&core->service);
-    return zl_view_equal(service, ZL_LIT("bmc"));
-}
-
-/* The client, once every argument was read and everything allocated: any allocation may run a
- * finaliser, and that may close it. */
-static zl_client *open_core(lua_State *L, const zl_operation_options *options) {
-    zl_client *core = check_client(L)->core;
-    check_target(L, core, options);
-    return core;
-}
-
-/* Item i of the list of ids on top of the stack is bad: the item itself is on top now. */
-static void refuse_id(lua_State *L, size_t i) {
-    const char *where = lua_pushfstring(L, "instance_ids[%d]", (int)i);
-    const char *expected = "expected a non-empty string";
-    size_t len;
-    if (lua_type(L, -2) != LUA_TSTRING) {
-        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "%s, got %s", expected,
-                        luaL_typename(L, -2));
-    }
-    const char *id = lua_tolstring(L, -2, &len);
-    const char *problem = len == 0                        ? "an empty string"
-                          : memchr(id, '\0', len) != NULL ? "a string with a NUL byte"
-                                                          : "one that is not valid UTF-8";
-    (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "%s, got %s", expected, problem);
-}
-
-/* The list of ids must have no keys but 1 … n: a hole would silently lose what is behind it. */
-static size_t check_list(lua_State *L, int index) {
-    size_t count = 0, last = 0;
-    lua_pushnil(L);
-    while (lua_next(L, index) != 0) {
-        lua_pop(L, 1);
-        lua_Number key = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
-        if (!(key >= 1 && key <= 2147483647.0) || key != (lua_Number)(size_t)key) {
-            (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "instance_ids",
-                            "expected a list, got a table with a key that is no index from 1");
-        }
-        last = (size_t)key > last ? (size_t)key : last;
-        count++;
-    }
-    if (count != last) {
-        size_t hole = 1;
-        for (;; hole++) {
-            lua_rawgeti(L, index, (int)hole);
-            bool is_hole = lua_isnil(L, -1);
-            lua_pop(L, 1);
-            if (is_hole) {
-                break;
-            }
-        }
-        const char *where = lua_pushfstring(L, "instance_ids[%d]", (int)hole);
-        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "expected a non-empty string, got nil");
-    }
-    return count;
-}
-
-/* The ids of the list at `index`, in a scratch that is pushed. Raises what is wrong with them. */
-static zlb_scratch *read_ids(lua_State *L, int index) {
-    if (lua_type(L, index) != LUA_TTABLE) {
-        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "instance_ids",
-                        "expected a list of strings, got %s",
-                        lua_isnone(L, index) ? "nothing" : luaL_typename(L, index));
-    }
-    size_t count = check_list(L, index);
-    if (count == 0) {
-        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "instance_ids",
-                        "expected at least one id, got an empty list");
-    }
-    zlb_scratch *scratch = zlb_scratch_new(L);
-    for (size_t i = 1; i <= count; i++) {
-        zl_view id = {NULL, 0};
-        lua_rawgeti(L, index, (int)i);
-        if (lua_type(L, -1) == LUA_TSTRING) {
-            id.data = lua_tolstring(L, -1, &id.len);
-        }
-        int rc = zl_ids_add(&scratch->ids, id);
-        if (rc == ZL_ERR_NOMEM) {
-            (void)zlb_raise_memory(L);
-        } else if (rc != ZL_OK) {
-            refuse_id(L, i);
-        }
-        lua_pop(L, 1);
-    }
-    return scratch;
-}
-
-/* An operation could not be made. Its arguments were checked before. */
-static void check_made(lua_State *L, int rc) {
-    if (rc != ZL_OK) {
-        (void)zlb_raise_memory(L);
-    }
-}
+/* --- methods ---------------------------------------------------------------------------------- */
 
 /* Run the job on top of the stack to its end, and return its results. */
 static int run(lua_State *L) {
@@ -362,113 +245,99 @@ static int run(lua_State *L) {
     return count == ZLB_JOB_ERROR ? lua_error(L) : count;
 }
 
-/* --- methods ---------------------------------------------------------------------------------- */
-
-static const char *const stop_options[] = {
-    "api_version", "deadline", "force_shutdown", "max_attempts",
-    "on_error",    "service",  "timeout",        NULL,
-};
-
-static bool continue_on_error(lua_State *L, int index) {
-    zl_view value = zlb_option_string(L, index, "on_error");
-    bool goes_on = zl_view_equal(value, ZL_LIT("continue"));
-    if (value.len > 0 && !goes_on && !zl_view_equal(value, ZL_LIT("stop"))) {
-        (void)refuse_option(L, "on_error", "expected \"stop\" or \"continue\"");
-    }
-    return goes_on;
-}
-
 /* client:stop_instances(ids [, options]) → request_ids, batches */
 static int c_stop_instances(lua_State *L) {
-    (void)check_client(L);
-    lua_settop(L, 3);
-    zlb_options_check(L, 3, stop_options);
-    zl_operation_options options = operation_options(L, 3);
-    options.continue_on_error = continue_on_error(L, 3);
-    zl_tristate force = zlb_option_boolean(L, 3, "force_shutdown");
-    zlb_scratch *scratch = read_ids(L, 2);
-    zlb_job *job = zlb_job_new(L);
-    zl_client *core = open_core(L, &options);
-    if (force != ZL_UNSET && is_bmc(core, &options)) {
-        return refuse_option(L, "force_shutdown", "service bmc has no such parameter");
-    }
-    zl_moment now;
-    zl_clock_now(&now);
-    check_made(L, zl_operation_new_stop(&job->op, core, &options, &now, &scratch->ids, force));
+    zlb_make_stop(L);
     return run(L);
 }
-
-static const char *const status_options[] = {
-    "api_version", "deadline", "max_attempts", "service", "timeout", NULL,
-};
 
 /* client:describe_instances_status([ids [, options]]) → { [id] = status }. Without ids: of all. */
 static int c_describe_instances_status(lua_State *L) {
-    (void)check_client(L);
-    lua_settop(L, 3);
-    zlb_options_check(L, 3, status_options);
-    zl_operation_options options = operation_options(L, 3);
-    zl_ids *ids = lua_isnil(L, 2) ? NULL : &read_ids(L, 2)->ids;
-    zlb_job *job = zlb_job_new(L);
-    zl_client *core = open_core(L, &options);
-    if (is_bmc(core, &options)) {
-        return refuse_option(L, "service", "service bmc has no DescribeInstancesStatus");
-    }
-    zl_moment now;
-    zl_clock_now(&now);
-    check_made(L, zl_operation_new_status(&job->op, core, &options, &now, ids));
+    zlb_make_status(L);
     return run(L);
-}
-
-static const char *const call_options[] = {
-    "api_version", "deadline", "idempotent", "max_attempts", "service", "timeout", NULL,
-};
-
-static zl_view check_action(lua_State *L, int index) {
-    zl_view action = {NULL, 0};
-    if (lua_type(L, index) == LUA_TSTRING) {
-        action.data = lua_tolstring(L, index, &action.len);
-    }
-    if (!zlb_is_word(action)) {
-        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "action",
-                        "expected a name of letters, digits, '-', '_' and '.', got %s",
-                        action.data == NULL ? luaL_typename(L, index) : "another string");
-    }
-    return action;
 }
 
 /* client:call(action [, params [, options]]) → response, request_id */
 static int c_call(lua_State *L) {
-    (void)check_client(L);
-    lua_settop(L, 4);
-    zl_view action = check_action(L, 2);
-    zlb_options_check(L, 4, call_options);
-    zl_operation_options options = operation_options(L, 4);
-    bool idempotent = zlb_option_boolean(L, 4, "idempotent") == ZL_TRUE;
-    zlb_scratch *scratch = zlb_scratch_new(L);
-    if (lua_isnil(L, 3)) {
-        lua_newtable(L);
-        lua_replace(L, 3);
-    } else if (lua_type(L, 3) != LUA_TTABLE) {
-        return zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "params", "expected a table, got %s",
-                         luaL_typename(L, 3));
-    }
-    zlb_json_encode(L, 3, "params", &scratch->buf);
-    zlb_job *job = zlb_job_new(L);
-    zl_client *core = open_core(L, &options);
-    zl_moment now;
-    zl_clock_now(&now);
-    check_made(L, zl_operation_new_call(&job->op, core, &options, &now, action, &scratch->buf,
-                                        idempotent));
+    zlb_make_call(L);
     return run(L);
+}
+
+/* client:submit_stop_instances(ids [, options]) → job */
+static int c_submit_stop_instances(lua_State *L) {
+    zlb_make_stop(L);
+    zlb_job_submit(L, 1);
+    return 1;
+}
+
+/* client:submit_call(action [, params [, options]]) → job */
+static int c_submit_call(lua_State *L) {
+    zlb_make_call(L);
+    zlb_job_submit(L, 1);
+    return 1;
+}
+
+/* client:prepare_stop_instances(ids [, options]) → operation, of which nothing is sent */
+static int c_prepare_stop_instances(lua_State *L) {
+    zlb_make_stop(L);
+    zlb_prepared_from_job(L, zlb_client_check(L)->safe);
+    return 1;
+}
+
+/* client:prepare(action [, params [, options]]) → operation, of which nothing is sent */
+static int c_prepare(lua_State *L) {
+    zlb_make_call(L);
+    zlb_prepared_from_job(L, zlb_client_check(L)->safe);
+    return 1;
+}
+
+/* client:poll([seconds]) → how many jobs are not done. Moves every job on; waits at most that long,
+ * not at all without an argument. */
+static int c_poll(lua_State *L) {
+    (void)zlb_client_check(L);
+    int64_t wait_ms = zlb_job_check_wait(L, 2, 0);
+    lua_pushinteger(L, (lua_Integer)zlb_job_poll(L, wait_ms));
+    return 1;
+}
+
+/* client:sockets() → { { fd, "r" | "w" | "rw" }, … }: what a loop of one's own is to watch. */
+static int c_sockets(lua_State *L) {
+    static const char *const directions[] = {NULL, "r", "w", "rw"};
+    const zl_transport *transport = zlb_client_check(L)->transport;
+    int fd, events, count = 0;
+    lua_newtable(L);
+    for (size_t i = 0; zl_transport_socket(transport, i, &fd, &events); i++) {
+        if (directions[events & 3] == NULL) {
+            continue;
+        }
+        lua_createtable(L, 2, 0);
+        lua_pushinteger(L, fd);
+        lua_rawseti(L, -2, 1);
+        lua_pushstring(L, directions[events & 3]);
+        lua_rawseti(L, -2, 2);
+        lua_rawseti(L, -2, ++count);
+    }
+    return 1;
+}
+
+/* client:next_timeout() → seconds until poll wants to be called though no socket is ready; nil when
+ * there is nothing to do. */
+static int c_next_timeout(lua_State *L) {
+    int64_t wait_ms = zl_transport_next_timeout_ms(zlb_client_check(L)->transport);
+    if (wait_ms < 0) {
+        lua_pushnil(L);
+    } else {
+        lua_pushnumber(L, (lua_Number)wait_ms / 1000);
+    }
+    return 1;
 }
 
 /* client:connect() → true. Loads the certificates and opens a connection, by one unsigned HEAD
  * request whose answer does not matter; raises what a call would raise that cannot connect. */
 static int c_connect(lua_State *L) {
-    (void)check_client(L);
+    (void)zlb_client_check(L);
     zlb_job_connect(L, 1);
-    const zl_error *error = zl_transport_warm_up_error(check_client(L)->transport);
+    const zl_error *error = zl_transport_warm_up_error(zlb_client_check(L)->transport);
     if (error != NULL) {
         zlb_push_error(L, error, (zl_view){NULL, 0});
         return lua_error(L);
@@ -479,26 +348,19 @@ static int c_connect(lua_State *L) {
 
 /* --- the metatables --------------------------------------------------------------------------- */
 
-int zlb_safe_call(lua_State *L) {
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    if (lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0) == 0) {
-        return lua_gettop(L);
-    }
-    if (!zlb_is_error(L, -1)) {
-        return lua_error(L);
-    }
-    lua_pushnil(L);
-    lua_insert(L, -2);
-    return 2;
-}
-
 static const luaL_Reg methods[] = {
     {"call", c_call},
     {"close", c_close},
     {"connect", c_connect},
     {"describe_instances_status", c_describe_instances_status},
+    {"next_timeout", c_next_timeout},
+    {"poll", c_poll},
+    {"prepare", c_prepare},
+    {"prepare_stop_instances", c_prepare_stop_instances},
+    {"sockets", c_sockets},
     {"stop_instances", c_stop_instances},
+    {"submit_call", c_submit_call},
+    {"submit_stop_instances", c_submit_stop_instances},
     {NULL, NULL},
 };
 
@@ -512,14 +374,7 @@ static const luaL_Reg metamethods[] = {
 static void create_metatable(lua_State *L, const char *type, bool safe) {
     if (luaL_newmetatable(L, type)) {
         zlb_setfuncs(L, metamethods);
-        lua_newtable(L);
-        for (const luaL_Reg *method = methods; method->name != NULL; method++) {
-            lua_pushcfunction(L, method->func);
-            if (safe) {
-                lua_pushcclosure(L, zlb_safe_call, 1);
-            }
-            lua_setfield(L, -2, method->name);
-        }
+        zlb_push_methods(L, methods, safe);
         lua_setfield(L, -2, "__index");
     }
     lua_pop(L, 1);

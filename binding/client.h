@@ -14,20 +14,20 @@
 typedef struct zlb_client {
     zl_client *core;
     zl_transport *transport;
+    int last_tag;
+    bool safe; /* of the second kind; its jobs are so too */
 } zlb_client;
 
 /* Create the metatables. Idempotent; leaves the stack as it was. */
 void zlb_client_open(lua_State *L);
 
-/* Push a new client made of the table of options at index 1, of metatable `type`. Raises what is
- * wrong with them. */
-void zlb_client_new(lua_State *L, const char *type);
+/* Push a new client made of the table of options at index 1. Raises what is wrong with them. */
+void zlb_client_new(lua_State *L, bool safe);
+
+/* The client at index 1, which must be one and open; raises otherwise. */
+zlb_client *zlb_client_check(lua_State *L);
 
 /* Close connections and end what is under way. Idempotent; raises nothing. */
 void zlb_client_close(zlb_client *client);
-
-/* A C function as upvalue 1 is called with all arguments; our errors come back as nil, err instead
- * of being raised. Anything else (memory, the interpreter's interrupt) is raised on. */
-int zlb_safe_call(lua_State *L);
 
 #endif

@@ -1,14 +1,20 @@
 #include "job.h"
 
+#include <math.h>
+
 #include "../api/clock.h"
 #include "errors.h"
 #include "json.h"
+#include "safe.h"
 #include "scratch.h"
 
 #define JOB_TYPE "zenlayer.job"
+#define SAFE_JOB_TYPE "zenlayer.safe.job"
 
 /* How long a wait may go without looking whether the interpreter was interrupted. */
 enum { WAIT_SLICE_MS = 250 };
+
+#define SECONDS_MAX 2592000.0
 
 /* --- life ------------------------------------------------------------------------------------- */
 
@@ -26,35 +32,29 @@ static int j_gc(lua_State *L) {
     return 0;
 }
 
-void zlb_job_open(lua_State *L) {
-    if (luaL_newmetatable(L, JOB_TYPE)) {
-        lua_pushcfunction(L, j_gc);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_pop(L, 1);
-}
-
-zlb_job *zlb_job_new(lua_State *L) {
+zlb_job *zlb_job_new(lua_State *L, bool safe) {
     zlb_job *job = lua_newuserdata(L, sizeof *job);
     job->op = NULL;
-    luaL_getmetatable(L, JOB_TYPE);
+    luaL_getmetatable(L, safe ? SAFE_JOB_TYPE : JOB_TYPE);
     lua_setmetatable(L, -2);
     lua_newtable(L);
     lua_setuservalue(L, -2);
     return job;
 }
 
-/* The job at index 2 runs in the client at index 1 from now on. */
+/* The job at index 2 runs in the client at index 1 from now on, which holds it. */
 static void start(lua_State *L) {
-    const zlb_client *client = lua_touserdata(L, 1);
+    zlb_client *client = lua_touserdata(L, 1);
     const zlb_job *job = lua_touserdata(L, 2);
+    int tag = ++client->last_tag;
     lua_getuservalue(L, 1);
     lua_pushvalue(L, 2);
-    zl_operation_set_tag(job->op, luaL_ref(L, -2));
+    lua_rawseti(L, -2, tag);
     lua_pop(L, 1);
     if (client->transport == NULL) { /* a finaliser closed it */
         (void)zlb_raise(L, ZL_CODE_CLIENT_CLOSED, NULL, "the client is closed");
     }
+    zl_operation_set_tag(job->op, tag);
     if (zl_transport_add(client->transport, job->op) != ZL_OK) {
         (void)zlb_raise_memory(L);
     }
@@ -63,7 +63,8 @@ static void start(lua_State *L) {
 /* The client need not hold the job any longer. */
 static void release_job(lua_State *L, int client_index, const zlb_job *job) {
     lua_getuservalue(L, client_index);
-    luaL_unref(L, -1, zl_operation_tag(job->op));
+    lua_pushnil(L);
+    lua_rawseti(L, -2, zl_operation_tag(job->op));
     lua_pop(L, 1);
 }
 
@@ -80,11 +81,8 @@ static int decode_protected(lua_State *L) {
     return 2;
 }
 
-/* Decode one answer and report it. The job is on the stack throughout: decoding runs Lua, where a
- * finaliser or a hook may close the client. */
-static void report(lua_State *L, int job_index, const zl_delivery *delivery, zl_answer *answer) {
+bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer) {
     const zlb_job *job = lua_touserdata(L, job_index);
-    const zlb_scratch *scratch = lua_touserdata(L, job_index - 1);
     zl_moment now;
     lua_pushcfunction(L, decode_protected);
     lua_pushvalue(L, job_index);
@@ -93,15 +91,17 @@ static void report(lua_State *L, int job_index, const zl_delivery *delivery, zl_
     int rc = lua_pcall(L, 3, 2, 0);
     zl_clock_now(&now);
     if (rc != 0) {
-        (void)zl_operation_failed(job->op, delivery->n, &now, ZL_CODE_CONNECTION_LOST,
+        (void)zl_operation_failed(job->op, n, &now, ZL_CODE_CONNECTION_LOST,
                                   ZL_LIT("an answer came, but decoding it was interrupted"), true);
         (void)lua_error(L);
     }
-    zl_answer_add_head(answer, zl_buf_view(&scratch->head));
-    (void)zl_operation_answered(job->op, delivery->n, &now, answer);
-    lua_getuservalue(L, job_index);
-    lua_pushvalue(L, -3);
-    lua_rawseti(L, -2, (int)delivery->n);
+    bool counted = zl_operation_answered(job->op, n, &now, answer);
+    if (counted) {
+        lua_getuservalue(L, job_index);
+        lua_pushvalue(L, -3);
+        lua_rawseti(L, -2, (int)n);
+    }
+    return counted;
 }
 
 /* Take in one answer, if there is one. */
@@ -119,7 +119,8 @@ static bool deliver_one(lua_State *L, int client_index) {
     lua_rawgeti(L, -1, zl_operation_tag(delivery.op));
     lua_remove(L, -2);
     zl_answer_init(&answer, delivery.status);
-    report(L, lua_gettop(L), &delivery, &answer);
+    zl_answer_add_head(&answer, zl_buf_view(&scratch->head));
+    (void)zlb_job_report(L, lua_gettop(L), delivery.n, &answer);
     zlb_scratch_clear(scratch);
     return true;
 }
@@ -161,9 +162,9 @@ static void check_interrupt(lua_State *L, lua_Hook hook_before) {
 }
 
 /* A turn of the client at index 1, and everything that goes with it. */
-static void turn(lua_State *L, lua_Hook hook_before) {
+static void turn(lua_State *L, int64_t wait_ms, lua_Hook hook_before) {
     const zlb_client *client = lua_touserdata(L, 1);
-    int rc = zl_transport_turn(client->transport, WAIT_SLICE_MS);
+    int rc = zl_transport_turn(client->transport, wait_ms);
     if (rc == ZL_ERR_NOMEM) {
         (void)zlb_raise_memory(L);
     } else if (rc != ZL_OK) {
@@ -173,6 +174,15 @@ static void turn(lua_State *L, lua_Hook hook_before) {
     check_interrupt(L, hook_before);
 }
 
+/* (client, job): begins the job. */
+static int submit(lua_State *L) {
+    start(L);
+    lua_getuservalue(L, 2);
+    lua_pushvalue(L, 1);
+    lua_setfield(L, -2, "client");
+    return 0;
+}
+
 /* (client, job): the wait itself, to be called protected. */
 static int run_protected(lua_State *L) {
     const zlb_client *client = lua_touserdata(L, 1);
@@ -180,7 +190,7 @@ static int run_protected(lua_State *L) {
     lua_Hook hook = main_hook(L);
     start(L);
     while (!zl_operation_is_done(job->op) && client->transport != NULL) {
-        turn(L, hook);
+        turn(L, WAIT_SLICE_MS, hook);
     }
     return 0;
 }
@@ -206,6 +216,49 @@ void zlb_job_run(lua_State *L, int client_index, int job_index) {
     }
 }
 
+void zlb_job_submit(lua_State *L, int client_index) {
+    lua_pushcfunction(L, submit);
+    lua_pushvalue(L, client_index);
+    lua_pushvalue(L, -3);
+    lua_call(L, 2, 0);
+}
+
+/* Forget the jobs that are done, of the client at index 1. Returns how many are not. */
+static size_t reap(lua_State *L) {
+    const zlb_client *client = lua_touserdata(L, 1);
+    size_t left = client->transport == NULL ? 0 : zl_transport_reap(client->transport);
+    lua_getuservalue(L, 1);
+    lua_pushnil(L);
+    while (lua_next(L, -2) != 0) {
+        const zlb_job *job = lua_touserdata(L, -1);
+        lua_pop(L, 1);
+        if (job->op == NULL || zl_operation_is_done(job->op)) {
+            lua_pushvalue(L, -1);
+            lua_pushnil(L);
+            lua_rawset(L, -4);
+        }
+    }
+    lua_pop(L, 1);
+    return left;
+}
+
+size_t zlb_job_poll(lua_State *L, int64_t wait_ms) {
+    turn(L, wait_ms, main_hook(L));
+    return reap(L);
+}
+
+int64_t zlb_job_check_wait(lua_State *L, int index, int64_t otherwise) {
+    if (lua_isnoneornil(L, index)) {
+        return otherwise;
+    }
+    double seconds = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : -1;
+    if (!(seconds >= 0 && seconds <= SECONDS_MAX)) {
+        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "seconds",
+                        "expected a number from 0 to 30 days, got %s", luaL_typename(L, index));
+    }
+    return (int64_t)ceil(seconds * 1000);
+}
+
 /* (client): opens a connection. To be called protected. */
 static int connect_protected(lua_State *L) {
     const zlb_client *client = lua_touserdata(L, 1);
@@ -217,7 +270,7 @@ static int connect_protected(lua_State *L) {
         return zlb_raise_memory(L);
     }
     while (client->transport != NULL && zl_transport_is_warming_up(client->transport)) {
-        turn(L, hook);
+        turn(L, WAIT_SLICE_MS, hook);
     }
     return 0;
 }
@@ -354,4 +407,105 @@ int zlb_job_results(lua_State *L, int job_index) {
     case ZL_AIM_CALL: break;
     }
     return push_call_results(L, op, answers);
+}
+
+/* --- methods ---------------------------------------------------------------------------------- */
+
+static zlb_job *check_job(lua_State *L) {
+    zlb_job *job = zlb_testudata(L, 1, JOB_TYPE);
+    job = job != NULL ? job : zlb_testudata(L, 1, SAFE_JOB_TYPE);
+    if (job == NULL || job->op == NULL) {
+        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "self",
+                        "expected a job, got %s; methods are called with ':'", luaL_typename(L, 1));
+    }
+    return job;
+}
+
+/* Push the client of the job at index 1; NULL, with nil pushed, if it is closed. */
+static zlb_client *push_client(lua_State *L) {
+    lua_getuservalue(L, 1);
+    lua_getfield(L, -1, "client");
+    lua_remove(L, -2);
+    zlb_client *client = lua_touserdata(L, -1);
+    return client != NULL && client->transport != NULL ? client : NULL;
+}
+
+/* job:done() → boolean */
+static int j_done(lua_State *L) {
+    lua_pushboolean(L, zl_operation_is_done(check_job(L)->op));
+    return 1;
+}
+
+/* job:result() → what the blocking method returns, or raises; nil before the end. */
+static int j_result(lua_State *L) {
+    if (!zl_operation_is_done(check_job(L)->op)) {
+        lua_pushnil(L);
+        return 1;
+    }
+    int count = zlb_job_results(L, 1);
+    return count == ZLB_JOB_ERROR ? lua_error(L) : count;
+}
+
+/* (client, job, until_ms): waits until the job is done or the time has come. */
+static int wait_until(lua_State *L) {
+    const zlb_client *client = lua_touserdata(L, 1);
+    const zlb_job *job = lua_touserdata(L, 2);
+    int64_t until_ms = (int64_t)lua_tonumber(L, 3);
+    lua_Hook hook = main_hook(L);
+    while (!zl_operation_is_done(job->op) && client->transport != NULL) {
+        int64_t left_ms = until_ms - zl_clock_mono_ms();
+        turn(L, left_ms < 0 ? 0 : left_ms < WAIT_SLICE_MS ? left_ms : WAIT_SLICE_MS, hook);
+        if (left_ms <= 0) {
+            break;
+        }
+    }
+    (void)reap(L);
+    return 0;
+}
+
+/* job:wait([seconds]) → whether it is done. Without an argument: until it is. */
+static int j_wait(lua_State *L) {
+    const zlb_job *job = check_job(L);
+    int64_t wait_ms = zlb_job_check_wait(L, 2, (int64_t)(SECONDS_MAX * 1000));
+    lua_pushcfunction(L, wait_until);
+    if (!zl_operation_is_done(job->op) && push_client(L) != NULL) {
+        lua_pushvalue(L, 1);
+        lua_pushnumber(L, (lua_Number)(zl_clock_mono_ms() + wait_ms));
+        lua_call(L, 3, 0);
+    }
+    lua_pushboolean(L, zl_operation_is_done(job->op));
+    return 1;
+}
+
+/* job:cancel() → whether there was something to cancel. */
+static int j_cancel(lua_State *L) {
+    const zlb_job *job = check_job(L);
+    const zlb_client *client = push_client(L);
+    bool was_running = false;
+    if (client != NULL) {
+        was_running = zl_transport_cancel(client->transport, job->op, ZL_LIT("cancelled"));
+        release_job(L, lua_gettop(L), job);
+    }
+    lua_pushboolean(L, was_running);
+    return 1;
+}
+
+static const luaL_Reg methods[] = {
+    {"cancel", j_cancel}, {"done", j_done}, {"result", j_result}, {"wait", j_wait}, {NULL, NULL},
+};
+
+static void create_metatable(lua_State *L, const char *type, bool safe) {
+    if (luaL_newmetatable(L, type)) {
+        lua_pushcfunction(L, j_gc);
+        lua_setfield(L, -2, "__gc");
+        zlb_set_text(L, "__name", "zenlayer.job");
+        zlb_push_methods(L, methods, safe);
+        lua_setfield(L, -2, "__index");
+    }
+    lua_pop(L, 1);
+}
+
+void zlb_job_open(lua_State *L) {
+    create_metatable(L, JOB_TYPE, false);
+    create_metatable(L, SAFE_JOB_TYPE, true);
 }

@@ -113,10 +113,9 @@ int zlb_option_error(lua_State *L, const char *name, const char *expected) {
     return zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "expected %s, got %s", expected, got);
 }
 
-/* The same for a value whose type is right. Its text is not shown: it may be a secret. */
-static void value_error(lua_State *L, const char *name, const char *expected) {
+int zlb_option_refuse(lua_State *L, const char *name, const char *problem) {
     const char *where = lua_pushfstring(L, "options.%s", name);
-    (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "expected %s", expected);
+    return zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "%s", problem);
 }
 
 zl_view zlb_option_string(lua_State *L, int index, const char *name) {
@@ -128,10 +127,10 @@ zl_view zlb_option_string(lua_State *L, int index, const char *name) {
         }
         value.data = lua_tolstring(L, -1, &value.len);
         if (value.len == 0) {
-            value_error(L, name, "a non-empty string, got an empty one");
+            (void)zlb_option_refuse(L, name, "expected a non-empty string, got an empty one");
         }
         if (memchr(value.data, '\0', value.len) != NULL) {
-            value_error(L, name, "a string without NUL bytes");
+            (void)zlb_option_refuse(L, name, "expected a string without NUL bytes");
         }
     }
     lua_pop(L, 1);
@@ -141,7 +140,7 @@ zl_view zlb_option_string(lua_State *L, int index, const char *name) {
 zl_view zlb_option_header(lua_State *L, int index, const char *name) {
     zl_view value = zlb_option_string(L, index, name);
     if (!zl_header_safe(value)) {
-        value_error(L, name, "a string without CR, LF and NUL");
+        (void)zlb_option_refuse(L, name, "expected a string without CR, LF and NUL");
     }
     return value;
 }
@@ -160,7 +159,7 @@ bool zlb_is_word(zl_view text) {
 zl_view zlb_option_word(lua_State *L, int index, const char *name) {
     zl_view value = zlb_option_string(L, index, name);
     if (value.len > 0 && !zlb_is_word(value)) {
-        value_error(L, name, "letters, digits, '-', '_' and '.' alone");
+        (void)zlb_option_refuse(L, name, "expected letters, digits, '-', '_' and '.' alone");
     }
     return value;
 }
@@ -189,7 +188,7 @@ int64_t zlb_option_seconds(lua_State *L, int index, const char *name) {
         return 0;
     }
     if (!(seconds > 0 && seconds <= SECONDS_MAX)) { /* NaN is neither */
-        value_error(L, name, "seconds over 0, up to 30 days");
+        (void)zlb_option_refuse(L, name, "expected seconds over 0, up to 30 days");
     }
     return (int64_t)ceil(seconds * 1000);
 }

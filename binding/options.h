@@ -7,6 +7,8 @@
 #include "../api/request.h"
 #include "compat.h"
 
+enum { ZLB_MAX_ATTEMPTS_MOST = 100 };
+
 /* The argument at `index` is a table of options, or absent (nil or none): then it is replaced by an
  * empty table, else by a copy. Every key must be among names (NULL-terminated). Raises
  * INVALID_ARGUMENT or UNKNOWN_OPTION, with the nearest name. */
@@ -27,6 +29,9 @@ int zlb_option_push(lua_State *L, int index, const char *name);
 /* Raise INVALID_ARGUMENT for an option, given what was expected and the value on top of the stack.
  */
 int zlb_option_error(lua_State *L, const char *name, const char *expected);
+
+/* Raise INVALID_ARGUMENT for an option whose type is right. Its value is not shown. */
+int zlb_option_refuse(lua_State *L, const char *name, const char *problem);
 
 /* True when text is a word: letters, digits, '-', '_', '.', not empty, and no '.' in front (".." is
  * no service, it is another address). */

@@ -1,0 +1,227 @@
+#include "make.h"
+
+#include <string.h>
+
+#include "../api/clock.h"
+#include "client.h"
+#include "errors.h"
+#include "job.h"
+#include "json.h"
+#include "options.h"
+#include "scratch.h"
+
+/* --- options --------------------------------------------------------------- */
+
+/* The options that every operation has, of the table at `index`; views into it. */
+static zl_operation_options operation_options(lua_State *L, int index) {
+    return (zl_operation_options){
+        .service = zlb_option_word(L, index, "service"),
+        .version = zlb_option_word(L, index, "api_version"),
+        .timeout_ms = zlb_option_seconds(L, index, "timeout"),
+        .deadline_ms = zlb_option_seconds(L, index, "deadline"),
+        .max_attempts = (int)zlb_option_count(L, index, "max_attempts", ZLB_MAX_ATTEMPTS_MOST),
+    };
+}
+
+static void check_target(lua_State *L, const zl_client *core, const zl_operation_options *options) {
+    bool other =
+        options->service.len > 0 && !zl_view_equal(options->service, zl_buf_view(&core->service));
+    if (other && options->version.len == 0 &&
+        zl_request_default_version(options->service).len == 0) {
+        (void)zlb_option_refuse(L, "api_version",
+                                "is needed with a service other than vm, bmc, zec");
+    }
+}
+
+static bool is_bmc(const zl_client *core, const zl_operation_options *options) {
+    zl_view service = options->service.len > 0 ? options->service : zl_buf_view(&core->service);
+    return zl_view_equal(service, ZL_LIT("bmc"));
+}
+
+/* The client, once every argument was read and everything allocated: any allocation may run a
+ * finaliser, and that may close it. */
+static zl_client *open_core(lua_State *L, const zl_operation_options *options) {
+    zl_client *core = zlb_client_check(L)->core;
+    check_target(L, core, options);
+    return core;
+}
+
+/* --- ids ------------------------------------------------------------------------------------- */
+
+/* Item i of the list of ids on top of the stack is bad: the item itself is on top now. */
+static void refuse_id(lua_State *L, size_t i) {
+    const char *where = lua_pushfstring(L, "instance_ids[%d]", (int)i);
+    const char *expected = "expected a non-empty string";
+    size_t len;
+    if (lua_type(L, -2) != LUA_TSTRING) {
+        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "%s, got %s", expected,
+                        luaL_typename(L, -2));
+    }
+    const char *id = lua_tolstring(L, -2, &len);
+    const char *problem = len == 0                        ? "an empty string"
+                          : memchr(id, '\0', len) != NULL ? "a string with a NUL byte"
+                                                          : "one that is not valid UTF-8";
+    (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "%s, got %s", expected, problem);
+}
+
+/* The list of ids must have no keys but 1 … n: a hole would silently lose what is behind it. */
+static size_t check_list(lua_State *L, int index) {
+    size_t count = 0, last = 0;
+    lua_pushnil(L);
+    while (lua_next(L, index) != 0) {
+        lua_pop(L, 1);
+        lua_Number key = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
+        if (!(key >= 1 && key <= 2147483647.0) || key != (lua_Number)(size_t)key) {
+            (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "instance_ids",
+                            "expected a list, got a table with a key that is no index from 1");
+        }
+        last = (size_t)key > last ? (size_t)key : last;
+        count++;
+    }
+    if (count != last) {
+        size_t hole = 1;
+        for (;; hole++) {
+            lua_rawgeti(L, index, (int)hole);
+            bool is_hole = lua_isnil(L, -1);
+            lua_pop(L, 1);
+            if (is_hole) {
+                break;
+            }
+        }
+        const char *where = lua_pushfstring(L, "instance_ids[%d]", (int)hole);
+        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "expected a non-empty string, got nil");
+    }
+    return count;
+}
+
+/* The ids of the list at `index`, in a scratch that is pushed. Raises what is wrong with them. */
+static zlb_scratch *read_ids(lua_State *L, int index) {
+    if (lua_type(L, index) != LUA_TTABLE) {
+        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "instance_ids",
+                        "expected a list of strings, got %s",
+                        lua_isnone(L, index) ? "nothing" : luaL_typename(L, index));
+    }
+    size_t count = check_list(L, index);
+    if (count == 0) {
+        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "instance_ids",
+                        "expected at least one id, got an empty list");
+    }
+    zlb_scratch *scratch = zlb_scratch_new(L);
+    for (size_t i = 1; i <= count; i++) {
+        zl_view id = {NULL, 0};
+        lua_rawgeti(L, index, (int)i);
+        if (lua_type(L, -1) == LUA_TSTRING) {
+            id.data = lua_tolstring(L, -1, &id.len);
+        }
+        int rc = zl_ids_add(&scratch->ids, id);
+        if (rc == ZL_ERR_NOMEM) {
+            (void)zlb_raise_memory(L);
+        } else if (rc != ZL_OK) {
+            refuse_id(L, i);
+        }
+        lua_pop(L, 1);
+    }
+    return scratch;
+}
+
+/* An operation could not be made. Its arguments were checked before. */
+static void check_made(lua_State *L, int rc) {
+    if (rc != ZL_OK) {
+        (void)zlb_raise_memory(L);
+    }
+}
+
+/* --- the operations -------------------------------------------------------------------------- */
+
+static const char *const stop_options[] = {
+    "api_version", "deadline", "force_shutdown", "max_attempts",
+    "on_error",    "service",  "timeout",        NULL,
+};
+
+static bool continue_on_error(lua_State *L, int index) {
+    zl_view value = zlb_option_string(L, index, "on_error");
+    bool goes_on = zl_view_equal(value, ZL_LIT("continue"));
+    if (value.len > 0 && !goes_on && !zl_view_equal(value, ZL_LIT("stop"))) {
+        (void)zlb_option_refuse(L, "on_error", "expected \"stop\" or \"continue\"");
+    }
+    return goes_on;
+}
+
+void zlb_make_stop(lua_State *L) {
+    bool safe = zlb_client_check(L)->safe;
+    lua_settop(L, 3);
+    zlb_options_check(L, 3, stop_options);
+    zl_operation_options options = operation_options(L, 3);
+    options.continue_on_error = continue_on_error(L, 3);
+    zl_tristate force = zlb_option_boolean(L, 3, "force_shutdown");
+    zlb_scratch *scratch = read_ids(L, 2);
+    zlb_job *job = zlb_job_new(L, safe);
+    zl_client *core = open_core(L, &options);
+    if (force != ZL_UNSET && is_bmc(core, &options)) {
+        (void)zlb_option_refuse(L, "force_shutdown", "service bmc has no such parameter");
+    }
+    zl_moment now;
+    zl_clock_now(&now);
+    check_made(L, zl_operation_new_stop(&job->op, core, &options, &now, &scratch->ids, force));
+}
+
+static const char *const status_options[] = {
+    "api_version", "deadline", "max_attempts", "service", "timeout", NULL,
+};
+
+void zlb_make_status(lua_State *L) {
+    bool safe = zlb_client_check(L)->safe;
+    lua_settop(L, 3);
+    zlb_options_check(L, 3, status_options);
+    zl_operation_options options = operation_options(L, 3);
+    zl_ids *ids = lua_isnil(L, 2) ? NULL : &read_ids(L, 2)->ids;
+    zlb_job *job = zlb_job_new(L, safe);
+    zl_client *core = open_core(L, &options);
+    if (is_bmc(core, &options)) {
+        (void)zlb_option_refuse(L, "service", "service bmc has no DescribeInstancesStatus");
+    }
+    zl_moment now;
+    zl_clock_now(&now);
+    check_made(L, zl_operation_new_status(&job->op, core, &options, &now, ids));
+}
+
+static const char *const call_options[] = {
+    "api_version", "deadline", "idempotent", "max_attempts", "service", "timeout", NULL,
+};
+
+static zl_view check_action(lua_State *L, int index) {
+    zl_view action = {NULL, 0};
+    if (lua_type(L, index) == LUA_TSTRING) {
+        action.data = lua_tolstring(L, index, &action.len);
+    }
+    if (!zlb_is_word(action)) {
+        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "action",
+                        "expected a name of letters, digits, '-', '_' and '.', got %s",
+                        action.data == NULL ? luaL_typename(L, index) : "another string");
+    }
+    return action;
+}
+
+void zlb_make_call(lua_State *L) {
+    bool safe = zlb_client_check(L)->safe;
+    lua_settop(L, 4);
+    zl_view action = check_action(L, 2);
+    zlb_options_check(L, 4, call_options);
+    zl_operation_options options = operation_options(L, 4);
+    bool idempotent = zlb_option_boolean(L, 4, "idempotent") == ZL_TRUE;
+    zlb_scratch *scratch = zlb_scratch_new(L);
+    if (lua_isnil(L, 3)) {
+        lua_newtable(L);
+        lua_replace(L, 3);
+    } else if (lua_type(L, 3) != LUA_TTABLE) {
+        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "params", "expected a table, got %s",
+                        luaL_typename(L, 3));
+    }
+    zlb_json_encode(L, 3, "params", &scratch->buf);
+    zlb_job *job = zlb_job_new(L, safe);
+    zl_client *core = open_core(L, &options);
+    zl_moment now;
+    zl_clock_now(&now);
+    check_made(L, zl_operation_new_call(&job->op, core, &options, &now, action, &scratch->buf,
+                                        idempotent));
+}

@@ -1,0 +1,227 @@
+#include "prepared.h"
+
+#include <math.h>
+
+#include "../api/clock.h"
+#include "errors.h"
+#include "job.h"
+#include "safe.h"
+#include "scratch.h"
+
+#define PREPARED_TYPE "zenlayer.operation"
+#define SAFE_PREPARED_TYPE "zenlayer.safe.operation"
+
+void zlb_prepared_from_job(lua_State *L, bool safe) {
+    luaL_getmetatable(L, safe ? SAFE_PREPARED_TYPE : PREPARED_TYPE);
+    lua_setmetatable(L, -2);
+}
+
+static zlb_job *check_prepared(lua_State *L) {
+    zlb_job *job = zlb_testudata(L, 1, PREPARED_TYPE);
+    job = job != NULL ? job : zlb_testudata(L, 1, SAFE_PREPARED_TYPE);
+    if (job == NULL || job->op == NULL) {
+        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "self",
+                        "expected a prepared operation, got %s; methods are called with ':'",
+                        luaL_typename(L, 1));
+    }
+    return job;
+}
+
+/* --- arguments -------------------------------------------------------------------------------- */
+
+static int refuse(lua_State *L, int index, const char *name, const char *expected) {
+    return zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, name, "expected %s, got %s", expected,
+                     lua_isnone(L, index) ? "nothing" : luaL_typename(L, index));
+}
+
+static int check_integer(lua_State *L, int index, const char *name, int least, int most) {
+    double value = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : -1;
+    if (!(value >= least && value <= most) || floor(value) != value) {
+        return refuse(L, index, name, name[0] == 'n' ? "the number of a call" : "an HTTP status");
+    }
+    return (int)value;
+}
+
+static zl_view check_string(lua_State *L, int index, const char *name) {
+    zl_view text;
+    if (lua_type(L, index) != LUA_TSTRING) {
+        (void)refuse(L, index, name, "a string");
+    }
+    text.data = lua_tolstring(L, index, &text.len);
+    return text;
+}
+
+/* Append the value on top of the stack, which is popped, to a head. */
+static void add_header(lua_State *L, zl_buf *head, zl_view name) {
+    zl_view value;
+    if (lua_type(L, -1) != LUA_TSTRING && lua_type(L, -1) != LUA_TNUMBER) {
+        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "headers",
+                        "expected strings for values, got %s", luaL_typename(L, -1));
+    }
+    value.data = lua_tolstring(L, -1, &value.len);
+    if (zl_header_safe(name) && zl_header_safe(value)) { /* else it is no header */
+        zl_buf_add_view(head, name);
+        zl_buf_add_char(head, ':');
+        zl_buf_add_view(head, value);
+        zl_buf_add_char(head, '\n');
+    }
+    lua_pop(L, 1);
+}
+
+/* { [name] = value or list of values }. The strings are copied: a finaliser may change the table.
+ */
+static void add_header_table(lua_State *L, int index, zl_buf *head) {
+    lua_pushnil(L);
+    while (lua_next(L, index) != 0) {
+        zl_view name = {NULL, 0};
+        if (lua_type(L, -2) != LUA_TSTRING) {
+            (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "headers",
+                            "expected names for keys, got a %s", luaL_typename(L, -2));
+        }
+        name.data = lua_tolstring(L, -2, &name.len);
+        if (lua_type(L, -1) == LUA_TTABLE) {
+            int list = lua_gettop(L);
+            size_t count = lua_rawlen(L, list);
+            for (size_t i = 1; i <= count; i++) {
+                lua_rawgeti(L, list, (int)i);
+                add_header(L, head, name);
+            }
+            lua_pop(L, 1);
+        } else {
+            add_header(L, head, name);
+        }
+    }
+}
+
+/* A table as above, or the whole head as a string, or nil. */
+static void read_headers(lua_State *L, int index, zl_buf *head) {
+    int type = lua_type(L, index);
+    if (type == LUA_TTABLE) {
+        add_header_table(L, index, head);
+    } else if (type == LUA_TSTRING) {
+        zl_buf_add_view(head, check_string(L, index, "headers"));
+    } else if (type != LUA_TNIL) {
+        (void)refuse(L, index, "headers", "a table, a string or nil");
+    }
+}
+
+/* --- methods ---------------------------------------------------------------------------------- */
+
+static void push_request(lua_State *L, const zl_request *request) {
+    lua_createtable(L, 0, 4);
+    zlb_set_view(L, "url", zl_buf_view(&request->url));
+    zlb_set_text(L, "method", "POST");
+    zlb_set_view(L, "body", request->body);
+    lua_createtable(L, 0, (int)request->header_count);
+    for (size_t i = 0; i < request->header_count; i++) {
+        zlb_push_view(L, zl_request_header_name(request, i));
+        zlb_push_view(L, zl_request_header_value(request, i));
+        lua_rawset(L, -3);
+    }
+    lua_setfield(L, -2, "headers");
+}
+
+/* op:step() → "send", n, { url =, method =, headers =, body = }: send this, report by reply or
+ * failed; "wait", seconds: step again then; "pending", seconds: step again after the next report,
+ * of this operation or another of the client, or then; "done". */
+static int o_step(lua_State *L) {
+    const zlb_job *job = check_prepared(L);
+    zl_moment now;
+    zl_step step;
+    zl_clock_now(&now);
+    int rc = zl_operation_step(job->op, &now, &step);
+    if (rc == ZL_ERR_NOMEM) {
+        return zlb_raise_memory(L);
+    } else if (rc != ZL_OK) {
+        return luaL_error(L, "zenlayer: a request could not be signed");
+    }
+    switch (step.kind) {
+    case ZL_STEP_SEND:
+        lua_pushliteral(L, "send");
+        lua_pushinteger(L, (lua_Integer)step.n);
+        push_request(L, step.request);
+        return 3;
+    case ZL_STEP_WAIT: lua_pushliteral(L, "wait"); break;
+    case ZL_STEP_PENDING: lua_pushliteral(L, "pending"); break;
+    case ZL_STEP_DONE: lua_pushliteral(L, "done"); return 1;
+    }
+    lua_pushnumber(L, (lua_Number)step.wait_ms / 1000);
+    return 2;
+}
+
+/* op:reply(n, status [, headers [, body]]) → whether it counted: call n was in flight, and this is
+ * its answer. headers: { [name] = value }, or the head as it came; body: a string, "" if absent. */
+static int o_reply(lua_State *L) {
+    (void)check_prepared(L);
+    lua_settop(L, 5);
+    int n = check_integer(L, 2, "n", 1, 2147483647);
+    int status = check_integer(L, 3, "status", 100, 999);
+    zlb_scratch *scratch = zlb_scratch_new(L);
+    read_headers(L, 4, &scratch->head);
+    if (!lua_isnil(L, 5)) {
+        zl_buf_add_view(&scratch->buf, check_string(L, 5, "body"));
+    }
+    if (!zl_buf_ok(&scratch->head) || !zl_buf_ok(&scratch->buf)) {
+        return zlb_raise_memory(L);
+    }
+    zl_answer answer;
+    zl_answer_init(&answer, status);
+    zl_answer_add_head(&answer, zl_buf_view(&scratch->head));
+    lua_pushvalue(L, 1);
+    bool counted = zlb_job_report(L, lua_gettop(L), (size_t)n, &answer);
+    zlb_scratch_clear(scratch);
+    lua_pushboolean(L, counted);
+    return 1;
+}
+
+/* op:failed(n, message, sent) → whether it counted. There is no answer to call n, and there will be
+ * none. sent: false only if it is certain that not one byte of the request left. */
+static int o_failed(lua_State *L) {
+    const zlb_job *job = check_prepared(L);
+    int n = check_integer(L, 2, "n", 1, 2147483647);
+    zl_view message = check_string(L, 3, "message");
+    if (lua_type(L, 4) != LUA_TBOOLEAN) {
+        return refuse(L, 4, "sent", "a boolean");
+    }
+    bool sent = lua_toboolean(L, 4) != 0;
+    zl_moment now;
+    zl_clock_now(&now);
+    zl_code code = sent ? ZL_CODE_CONNECTION_LOST : ZL_CODE_CONNECT_FAILED;
+    lua_pushboolean(L, zl_operation_failed(job->op, (size_t)n, &now, code, message, sent));
+    return 1;
+}
+
+/* op:result() → what the blocking method returns, or raises; nil before the end. */
+static int o_result(lua_State *L) {
+    if (!zl_operation_is_done(check_prepared(L)->op)) {
+        lua_pushnil(L);
+        return 1;
+    }
+    int count = zlb_job_results(L, 1);
+    return count == ZLB_JOB_ERROR ? lua_error(L) : count;
+}
+
+static int o_gc(lua_State *L) {
+    zlb_job_free(lua_touserdata(L, 1));
+    return 0;
+}
+
+static const luaL_Reg methods[] = {
+    {"failed", o_failed}, {"reply", o_reply}, {"result", o_result}, {"step", o_step}, {NULL, NULL},
+};
+
+static void create_metatable(lua_State *L, const char *type, bool safe) {
+    if (luaL_newmetatable(L, type)) {
+        lua_pushcfunction(L, o_gc);
+        lua_setfield(L, -2, "__gc");
+        zlb_set_text(L, "__name", PREPARED_TYPE);
+        zlb_push_methods(L, methods, safe);
+        lua_setfield(L, -2, "__index");
+    }
+    lua_pop(L, 1);
+}
+
+void zlb_prepared_open(lua_State *L) {
+    create_metatable(L, PREPARED_TYPE, false);
+    create_metatable(L, SAFE_PREPARED_TYPE, true);
+}

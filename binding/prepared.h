@@ -1,0 +1,13 @@
+/* An operation whose bytes somebody else moves. */
+#ifndef ZLB_PREPARED_H
+#define ZLB_PREPARED_H
+
+#include "compat.h"
+
+/* Create the metatables. Idempotent; leaves the stack as it was. */
+void zlb_prepared_open(lua_State *L);
+
+/* Turn the job on top of the stack, which was not submitted, into such an operation. */
+void zlb_prepared_from_job(lua_State *L, bool safe);
+
+#endif

@@ -1,0 +1,14 @@
+/* The two styles of error: raised, or returned as nil, err. */
+#ifndef ZLB_SAFE_H
+#define ZLB_SAFE_H
+
+#include "compat.h"
+
+/* The C function that is upvalue 1 is called with all arguments; our errors come back as nil, err
+ * instead of being raised. Anything else (memory, the interpreter's interrupt) is raised on. */
+int zlb_safe_call(lua_State *L);
+
+/* Push a table of the functions of a list; with `safe`, each of them through zlb_safe_call. */
+void zlb_push_methods(lua_State *L, const luaL_Reg *methods, bool safe);
+
+#endif
