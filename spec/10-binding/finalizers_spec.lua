@@ -153,3 +153,173 @@ describe("a finalizer that changes", function()
         ]], errors.NOWHERE)
     end)
 end)
+
+-- A client that is closed by a finalizer at the first allocation within a method, then at the
+-- second, and so on: before it is used, while its arguments are read, while it is at work. What is
+-- freed is soon used again. Printed are the ways the calls ended, and how often.
+local CLOSING = [[
+    local zenlayer = require "zenlayer"
+    local told, CLOSES = {}, 40
+    local modes = {
+        function()
+            collectgarbage("incremental", 100, 1000, 30)
+            collectgarbage("setpause", 0)
+            collectgarbage()
+        end,
+        function()
+            collectgarbage("generational", 1, 1)
+        end,
+    }
+    local function note(ok, err)
+        if not ok then
+            assert(zenlayer.is_error(err), tostring(err))
+            for _, batch in ipairs(err.batches or {}) do
+                for _, id in ipairs(batch.instance_ids) do
+                    assert(id:find "^x+[%d-]+$", id)
+                end
+            end
+        end
+        return ok and "ok" or err.code
+    end
+    local function each(prepare, use)
+        for _, mode in ipairs(modes) do
+            for nth = 1, CLOSES do
+                collectgarbage("incremental", 200, 100, 13)
+                local client = zenlayer.new {
+                    access_key_id = "SANDBOXKEY", access_key_password = "sandbox-password",
+                    endpoint = arg[1], max_attempts = 2,
+                }
+                if nth % 2 == 0 then
+                    client:connect()
+                end
+                local arguments = table.pack(prepare(nth))
+                local count, is_over, junk = 0, false, {}
+                local function close()
+                    count = count + 1
+                    if count == nth then
+                        client:close()
+                    end
+                    for i = 1, count >= nth and not is_over and 50 or 0 do
+                        junk[i] = ("y"):rep(40 + i % 9 * 30) .. i .. count
+                    end
+                    if not is_over then
+                        setmetatable({}, { __gc = close })
+                    end
+                end
+                mode()
+                setmetatable({}, { __gc = close })
+                count = 0
+                local how = note(pcall(use, client, table.unpack(arguments, 1, arguments.n)))
+                is_over = true
+                told[how] = (told[how] or 0) + 1
+                if count >= nth then -- it is closed now, and says so
+                    how = note(pcall(use, client, table.unpack(arguments, 1, arguments.n)))
+                    assert(how == "CLIENT_CLOSED", how)
+                else
+                    assert(how == "ok", how)
+                end
+                client:close()
+            end
+        end
+        collectgarbage("incremental", 200, 100, 13)
+        collectgarbage()
+        for how, times in pairs(told) do
+            print(how, times)
+        end
+    end
+    local lists = 0
+    local function ids(n)
+        local list = {}
+        lists = lists + 1
+        for i = 1, n do
+            list[i] = ("x"):rep(50) .. lists .. "-" .. i
+        end
+        return list
+    end
+]]
+
+describe("a finalizer that closes the client", function()
+    local box
+
+    setup(function()
+        box = sandbox.start()
+    end)
+
+    teardown(function()
+        box:stop()
+    end)
+
+    -- Every call ends well, or says that the client was closed before it or meanwhile.
+    local function run(body)
+        local output, status = process.run_lua(CLOSING .. body, {}, box.endpoint)
+        assert.equal(0, status, output)
+        local told = {}
+        for how, times in output:gmatch "(%S+)\t(%d+)\n" do
+            told[how] = math.tointeger(times)
+        end
+        for how in pairs(told) do
+            assert.is_truthy(how == "ok" or how == "CLIENT_CLOSED" or how == "CANCELLED", output)
+        end
+        assert.is_true((told.CLIENT_CLOSED or 0) > 0 and (told.ok or 0) > 0, output)
+    end
+
+    it("while stop_instances reads its arguments", function()
+        run [[
+            each(function(nth)
+                return ids(nth % 3 == 0 and 250 or 3), {
+                    force_shutdown = false, on_error = "continue", timeout = 20, service = "vm",
+                }
+            end, function(client, list, options)
+                return client:stop_instances(list, options)
+            end)
+        ]]
+    end)
+
+    it("while describe_instances_status reads its arguments", function()
+        run [[
+            each(function(nth)
+                return ids(nth % 3 == 0 and 250 or 3), { api_version = "2026-04-01", deadline = 50 }
+            end, function(client, list, options)
+                return client:describe_instances_status(list, options)
+            end)
+        ]]
+    end)
+
+    it("while describe_instances_status reads all pages", function()
+        run [[
+            each(function() end, function(client)
+                return client:describe_instances_status(nil, { max_attempts = 1 })
+            end)
+        ]]
+    end)
+
+    it("while call reads its arguments", function()
+        run [[
+            each(function(nth)
+                local params = { list = ids(nth % 3 == 0 and 100 or 5), nested = { { a = {} } } }
+                for i = 1, 20 do
+                    params["name" .. i] = ("value"):rep(i)
+                end
+                return params, { idempotent = true, service = "zec", api_version = "2025-09-01" }
+            end, function(client, params, options)
+                return client:call("Echo", params, options)
+            end)
+        ]]
+    end)
+
+    it("while call has no arguments to read", function()
+        run [[
+            each(function() end, function(client)
+                return client:call("Echo")
+            end)
+        ]]
+    end)
+
+    it("while connect is at it", function()
+        run [[
+            each(function() end, function(client)
+                return client:connect()
+            end)
+        ]]
+    end)
+end)

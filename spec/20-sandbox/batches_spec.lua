@@ -315,6 +315,54 @@ describe("stop_instances", function()
         end
     end)
 
+    -- The first of several batches is answered with these failed ids, byte for byte.
+    local function answered_with(failed, ids)
+        local odd <close> = box:client { max_attempts = 1, max_concurrency = 1 }
+        local quoted = {}
+        for i, id in ipairs(failed) do
+            quoted[i] = '"' .. id:gsub("%z", "\\u0000") .. '"'
+        end
+        local body = ('{"requestId":"T1","response":{"instanceIds":[%s]}}'):format(
+            table.concat(quoted, ","))
+        box:faults { {
+            fault = "answer", requests = { 1 }, body_hex = body:gsub(".", function(c)
+                return ("%02x"):format(c:byte())
+            end),
+        } }
+        local err = expect.failure({
+            code = "BAD_RESPONSE", kind = "protocol", outcome = "unknown", attempts = 1,
+        }, odd:stop_instances(ids, { service = "zec" }))
+        expect.partition(ids, err.batches)
+        assert.equal("unknown", err.batches[1].outcome)
+        assert.equal("BAD_RESPONSE", err.batches[1].error.code)
+        for i, batch in ipairs(err.batches) do
+            assert.is_nil(batch.failed_ids)
+            assert.equal(i == 1 and "unknown" or "not_sent", batch.outcome)
+        end
+        assert.equal(1, #box:requests())
+    end
+
+    it("failed ids that are no ids make it no answer of the API", function()
+        for _, tail in ipairs {
+            "\0", "\0x", "\255", "\237\160\128", "\192\175", "\226\130",
+        } do
+            local ids = box:ids(2)
+            answered_with({ ids[1] .. tail }, ids)
+            answered_with({ ids[1], ids[2] .. tail }, ids)
+        end
+        answered_with({ "\0" }, box:ids(1))
+    end)
+
+    it("failed ids that were not asked for make it no answer of the API", function()
+        local ids = box:ids(250)
+        for _, failed in ipairs {
+            { "stranger" }, { ids[101] }, { ids[250] }, { ids[1], ids[100], ids[101] },
+            { ids[1]:upper() }, { ids[1]:sub(1, -2) }, { ids[1] .. " " },
+        } do
+            answered_with(failed, ids)
+        end
+    end)
+
     it("can be told to continue past failed ids", function()
         local ids = box:ids(300)
         ids[1] = box:ids(1, "stopped-")[1]

@@ -370,3 +370,117 @@ describe("odd servers", function()
         assert.equal(1, requests)
     end)
 end)
+
+describe("connect()", function()
+    local box
+
+    setup(function()
+        box = sandbox.start()
+    end)
+    teardown(function()
+        box:stop()
+    end)
+    before_each(function()
+        box:faults {}
+    end)
+
+    -- Once the connection stands, whatever comes over it is all the same.
+    for name, rule in pairs {
+        ["too long"] = { fault = "headers", headers = { ["Content-Length"] = "999999999999" } },
+        ["an error"] = { fault = "status", status = 500 },
+        ["a rate limit"] = { fault = "rate_limit", retry_after = 60 },
+        ["a redirect"] = { fault = "redirect", location = "https://example.com/" },
+        ["too much"] = { fault = "huge_header", bytes = 70000 },
+        ["cut in its head"] = { fault = "truncate", bytes = 20 },
+        ["cut before it began"] = { fault = "close_before" },
+        ["a reset"] = { fault = "reset_before" },
+        ["never there"] = { fault = "stall", seconds = 120 },
+    } do
+        it("is content with an answer that is " .. name, function()
+            local client <close> = box:client {
+                max_attempts = 1, max_response_bytes = 1000, timeout = 0.5 * process.slowness,
+            }
+            rule.method = "HEAD"
+            box:faults { rule }
+            assert.is_true(expect.success(client:connect()))
+            assert.equal(1, #box:connections())
+            assert.equal(0, #box:requests())
+            local response = expect.success(client:call("Echo", { n = 1 }, { timeout = 60 }))
+            assert.equal(1, response.params.n)
+        end)
+    end
+
+    -- A server that does not even shake hands on its first connection.
+    describe("to a server that is deaf at first", function()
+        local directory
+
+        setup(function()
+            directory = process.temporary_directory()
+            certificates.make(directory)
+        end)
+        teardown(function()
+            process.remove(directory)
+        end)
+
+        -- Whatever connect() ends with, the next call has a connection of its own, and at once.
+        local function call_after(connect, options)
+            local other = server.start("scripted", {
+                cert = directory .. "/server.pem", key = directory .. "/server-key.pem", deaf = 1,
+            })
+            local at = setmetatable({
+                endpoint = "https://127.0.0.1:" .. other.port, ca_file = directory .. "/ca.pem",
+            }, sandbox)
+            local client <close> = at:client(options)
+            local told = table.pack(pcall(connect, client))
+            local began = process.now()
+            local response, err = client:call("Echo", {}, { max_attempts = 1, timeout = 600 })
+            local seconds = process.now() - began
+            local opened = #other:events "connection"
+            other:stop()
+            expect.success(response, err)
+            assert.equal(2, opened)
+            assert(seconds < 30 * process.slowness, "the call waited " .. seconds .. " s")
+            return table.unpack(told, 1, told.n)
+        end
+
+        local PATIENT = 60 * process.slowness -- what a call would wait for the deaf connection
+
+        it("leaves nothing behind when it is interrupted", function()
+            local ok, err = call_after(function(client)
+                local began = process.now()
+                debug.sethook(function()
+                    if process.now() - began > 0.2 then
+                        debug.sethook()
+                        error("interrupted!", 0)
+                    end
+                end, "c")
+                client:connect()
+            end, { connect_timeout = PATIENT, timeout = PATIENT })
+            debug.sethook()
+            assert.is_false(ok)
+            assert.equal("interrupted!", err)
+        end)
+
+        it("leaves nothing behind when it took too long", function()
+            for _, options in ipairs {
+                { connect_timeout = PATIENT, timeout = 0.3 },
+                { connect_timeout = 0.3 * process.slowness, timeout = PATIENT },
+            } do
+                local ok, result, err = call_after(function(client)
+                    return client:connect()
+                end, options)
+                assert.is_true(ok)
+                expect.failure({ code = "CONNECT_TIMEOUT", outcome = "not_sent" }, result, err)
+            end
+        end)
+
+        it("leaves nothing behind that a second connect() waits for", function()
+            local ok, result = call_after(function(client)
+                expect.failure({ code = "CONNECT_TIMEOUT" }, client:connect())
+                return client:connect()
+            end, { connect_timeout = PATIENT, timeout = 0.5 * process.slowness })
+            assert.is_true(ok)
+            assert.is_true(result)
+        end)
+    end)
+end)

@@ -105,6 +105,39 @@ describe("describe_instances_status", function()
         end
     end)
 
+    it("of some ids is no answer of the API without all rows that it counts", function()
+        box:faults { { fault = "answer", body = {
+            requestId = "T1",
+            response = {
+                requestId = "T1", totalCount = 250,
+                dataSet = { { instanceId = "i1", instanceStatus = "RUNNING" } },
+            },
+        } } }
+        local err = expect.failure({
+            code = "BAD_RESPONSE", kind = "protocol", outcome = "unknown", attempts = 2,
+        }, client:describe_instances_status({ "i1", "i2" }, { max_attempts = 2 }))
+        expect.partition({ "i1", "i2" }, err.batches)
+        assert.equal(2, #box:requests())
+    end)
+
+    it("reads a list that is null as an empty one, if there is nothing to tell", function()
+        for total, response in pairs {
+            [0] = '{"requestId":"T1","response":{"totalCount":0,"dataSet":null}}',
+            '{"requestId":"T1","response":{"totalCount":1,"dataSet":null}}',
+        } do
+            for _, ids in ipairs { { "i1" }, "all" } do
+                box:faults { { fault = "answer", body = response } }
+                local statuses, err = client:describe_instances_status(ids ~= "all" and ids or nil,
+                    { max_attempts = 1 })
+                if total == 0 then
+                    assert.same({}, expect.success(statuses, err))
+                else
+                    expect.failure({ code = "BAD_RESPONSE", outcome = "unknown" }, statuses, err)
+                end
+            end
+        end
+    end)
+
     it("one batch that fails makes it an error that holds every id", function()
         local ids = box:ids(250)
         box:faults { { fault = "status", status = 403, code = "NO", requests = { 2 } } }
@@ -178,5 +211,59 @@ describe("describe_instances_status without ids", function()
         assert.equal(1500, size(statuses))
         assert.equal(3, #requests)
         expect.failure({ code = "NO", outcome = "rejected", batches = expect.ABSENT }, nil, err)
+    end)
+
+    -- A sandbox that answers the n-th request with so many rows of `total`.
+    local function pages(total, ...)
+        local box, first = sandbox.start { "--instances", "0" }, 0
+        local rules = {}
+        for n, count in ipairs { ... } do
+            local rows = {}
+            for i = 1, count do
+                rows[i] = ('{"instanceId":"i%d","instanceStatus":"RUNNING"}'):format(first + i)
+            end
+            first = first + count
+            rules[n] = {
+                fault = "answer", requests = { n },
+                body = ('{"requestId":"T%d","response":{"totalCount":%d,"dataSet":[%s]}}'):format(
+                    n, total, table.concat(rows, ",")),
+            }
+        end
+        box:faults(rules)
+        local client <close> = box:client { max_attempts = 3 }
+        local statuses, err = client:describe_instances_status()
+        local numbers = {}
+        for i, request in ipairs(box:requests()) do
+            numbers[i] = request.params.pageNum
+        end
+        box:stop()
+        return numbers, statuses, err
+    end
+
+    it("goes on until it has all, though the server gives less than was asked for", function()
+        local numbers, statuses, err = pages(3, 1, 1, 1)
+        assert.same({ i1 = "RUNNING", i2 = "RUNNING", i3 = "RUNNING" },
+            expect.success(statuses, err))
+        assert.same({ 1, 2, 3 }, numbers)
+    end)
+
+    it("does not take an empty page for the end of the list", function()
+        for _, case in ipairs {
+            { { 1, 1, 1 }, 0, 0, 0 }, { { 1, 2, 2, 2 }, 2, 0, 0, 0 },
+        } do
+            local numbers, statuses, err = pages(3, table.unpack(case, 2))
+            expect.failure({
+                code = "BAD_RESPONSE", kind = "protocol", outcome = "unknown", attempts = 3,
+                batches = expect.ABSENT,
+            }, statuses, err)
+            assert.same(case[1], numbers)
+        end
+    end)
+
+    it("asks for an empty page again", function()
+        local numbers, statuses, err = pages(3, 2, 0, 1)
+        assert.same({ i1 = "RUNNING", i2 = "RUNNING", i3 = "RUNNING" },
+            expect.success(statuses, err))
+        assert.same({ 1, 2, 2 }, numbers)
     end)
 end)

@@ -103,6 +103,47 @@ static void test_the_pause(void **state) {
     assert_int_equal(retry.pause_until_ms, 1001);
 }
 
+static void widen(zl_retry *retry, int answers, size_t want) {
+    for (int i = 1; i <= answers; i++) {
+        zl_retry_widen(retry);
+    }
+    if (retry->window != want) {
+        fail_with("after %d answers: %zu at once, not %zu", answers, retry->window, want);
+    }
+}
+
+static void test_the_window(void **state) {
+    (void)state;
+    zl_retry retry;
+    zl_retry_init(&retry);
+    assert_int_equal(ZL_RETRY_WINDOW_STEP, 4);
+    assert_true(retry.window == SIZE_MAX); /* no limit before the first 429 */
+    widen(&retry, 9, SIZE_MAX);
+    zl_retry_pause(&retry, 1000);
+    assert_true(retry.window == 1);
+    static const size_t steps[] = {1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4};
+    for (size_t i = 0; i < COUNT(steps); i++) {
+        widen(&retry, 1, steps[i]);
+    }
+    for (size_t size = 5; size < 300; size++) {
+        widen(&retry, 4, size);
+    }
+    zl_retry_pause(&retry, 500); /* an earlier end does not shorten the pause, but it narrows */
+    widen(&retry, 3, 1);
+    zl_retry_pause(&retry, 2000); /* and what was counted counts no more */
+    widen(&retry, 3, 1);
+    widen(&retry, 1, 2);
+    for (int i = 0; i < 20; i++) {
+        zl_retry_refund(&retry, 0); /* the quota is another thing */
+        zl_retry_refund(&retry, 14);
+    }
+    assert_true(retry.window == 2);
+    retry.window = SIZE_MAX - 1;
+    widen(&retry, 3, SIZE_MAX - 1);
+    widen(&retry, 1, SIZE_MAX);
+    widen(&retry, 9, SIZE_MAX); /* never around */
+}
+
 static void test_clock_correction_thresholds(void **state) {
     (void)state;
     enum { NOW = 1700000000 };
@@ -146,6 +187,7 @@ int main(void) {
         cmocka_unit_test(test_delays_are_spread_over_the_whole_span),
         cmocka_unit_test(test_the_quota),
         cmocka_unit_test(test_the_pause),
+        cmocka_unit_test(test_the_window),
         cmocka_unit_test(test_clock_correction_thresholds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -118,7 +118,7 @@ def scripted(directory, log, options):
     once that is at its end.
 
     options: cert, key (TLS), minimum, maximum (TLS versions), impatient (true: whatever comes first
-    is a bad request), script: a list of steps {"send": text,
+    is a bad request), deaf (so many connections at first are taken, and nothing is done), script: a list of steps {"send": text,
     a character for each byte; "more": text that is sent a moment later; "then": "keep", "close" or
     "reset"}. @OK@ in a text is a good answer.
     """
@@ -133,6 +133,7 @@ def scripted(directory, log, options):
     good = answer(b'{"requestId":"TSCRIPT","response":{"from":"server.py"}}').decode("ascii")
     script = list(options.get("script", []))
     lock = threading.Lock()
+    deaf, kept = options.get("deaf", 0), []
 
     def converse(sock):
         if options.get("impatient"):
@@ -157,6 +158,10 @@ def scripted(directory, log, options):
 
     def serve(sock):
         log.add(event="connection")
+        with lock:
+            if len(kept) < deaf:
+                kept.append(sock)
+                return
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with sock:
