@@ -4,6 +4,12 @@
 
 #include "error.h"
 
+/* A row of DescribeInstancesStatus. */
+typedef struct zl_status {
+    zl_view id;
+    zl_view status;
+} zl_status;
+
 /* What the driver found in an answer. Everything borrowed, for the time of one call. The core reads
  * the status and the headers; the body is decoded by whoever drives, who fills in the rest. */
 typedef struct zl_answer {
@@ -28,8 +34,9 @@ typedef struct zl_answer {
     zl_view request_id;
     const zl_view *failed_ids; /* response.instanceIds: the ids that were refused in a 200 */
     size_t failed_count;
-    int64_t total_count; /* of a page of a list; -1: not told */
-    size_t item_count;   /* how many of them this page has */
+    int64_t total_count;       /* of a page of statuses; -1: not told */
+    const zl_status *statuses; /* its rows; NULL only if there are none */
+    size_t item_count;
 } zl_answer;
 
 /* An answer of which only the status is known yet. */

@@ -2,10 +2,15 @@
 
 #include <stdlib.h>
 
+#define STATUS_ACTION ZL_LIT("DescribeInstancesStatus")
+
 /* A call that was begun, and what it is about. */
 typedef struct task {
     size_t n; /* from 1 */
     zl_call call;
+    zl_call look;    /* DescribeInstancesStatus of its ids, to settle what became of them */
+    bool is_looking; /* the call is settled, and the look is not */
+    bool confirmed;  /* by the look */
     zl_ids failed_ids;
 } task;
 
@@ -114,7 +119,7 @@ int zl_operation_new_stop(zl_operation **out, zl_client *client,
 int zl_operation_new_status(zl_operation **out, zl_client *client,
                             const zl_operation_options *options, const zl_moment *now,
                             zl_ids *ids) {
-    zl_view action = ZL_LIT("DescribeInstancesStatus");
+    zl_view action = STATUS_ACTION;
     if (ids != NULL) {
         return new_over_ids(out, client, options, now, ids, action, ZL_AIM_STATUS);
     }
@@ -149,8 +154,14 @@ int zl_operation_new_call(zl_operation **out, zl_client *client,
     return ZL_OK;
 }
 
+/* The call of a task that is under way. */
+static zl_call *current(task *t) {
+    return t->is_looking ? &t->look : &t->call;
+}
+
 static void task_free(task *t) {
     zl_call_free(&t->call);
+    zl_call_free(&t->look);
     zl_ids_free(&t->failed_ids);
     free(t);
 }
@@ -230,13 +241,13 @@ static task *begin_task(zl_operation *op) {
 
 static int send_task(zl_operation *op, task *t, const zl_moment *now, zl_step *out) {
     zl_client *client = op->client;
-    zl_action action = {zl_buf_view(&op->name), zl_buf_view(&op->service),
-                        zl_buf_view(&op->version)};
-    int rc = zl_call_send(&t->call, &client->sender, &action, &client->retry, now);
+    zl_action action = {t->is_looking ? STATUS_ACTION : zl_buf_view(&op->name),
+                        zl_buf_view(&op->service), zl_buf_view(&op->version)};
+    int rc = zl_call_send(current(t), &client->sender, &action, &client->retry, now);
     if (rc == ZL_OK) {
         op->in_flight++;
         client->in_flight++;
-        *out = (zl_step){.kind = ZL_STEP_SEND, .n = t->n, .request = &t->call.request};
+        *out = (zl_step){.kind = ZL_STEP_SEND, .n = t->n, .request = &current(t)->request};
     }
     return rc;
 }
@@ -259,7 +270,7 @@ static bool is_due(const zl_call *call, int64_t now_ms) {
  * the less time it spends among newer ones, the fewer of its attempts a rate limit takes. */
 static task *next_due(const zl_operation *op, int64_t now_ms) {
     for (size_t i = 0; i < op->active_count; i++) {
-        if (is_due(&op->active[i]->call, now_ms)) {
+        if (is_due(current(op->active[i]), now_ms)) {
             return op->active[i];
         }
     }
@@ -301,6 +312,8 @@ static void settle_task(zl_operation *op, task *t) {
             op->active_count--;
         }
     }
+    t->is_looking = false;
+    zl_call_free(&t->look);
     zl_request_free(&t->call.request);
     zl_buf_free(&t->call.body);
     op->incomplete =
@@ -324,6 +337,55 @@ static void note_failed_ids(zl_operation *op, task *t, const zl_answer *answer) 
     error->outcome = ZL_OUTCOME_REJECTED;
     error->http_status = answer->status;
     error->attempts = t->call.attempts;
+}
+
+/* An attempt was lost, and a later one refused because the instances do not run: then the lost one
+ * probably stopped them. Service bmc has nothing to ask. */
+static bool needs_look(const zl_operation *op, const task *t) {
+    return op->aim == ZL_AIM_STOP && t->call.outcome == ZL_OUTCOME_UNKNOWN &&
+           zl_view_equal(zl_buf_view(&t->call.error.code),
+                         ZL_LIT("OPERATION_DENIED_INSTANCE_NOT_RUNNING")) &&
+           !zl_view_equal(zl_buf_view(&op->service), ZL_LIT("bmc"));
+}
+
+/* False when out of memory: then the call stays unknown. */
+static bool begin_look(zl_operation *op, task *t) {
+    zl_request_add_status(&t->look.body, &op->ids, (t->n - 1) * ZL_REQUEST_IDS_MAX,
+                          batch_size(op, t->n));
+    t->is_looking = zl_buf_ok(&t->look.body);
+    return t->is_looking;
+}
+
+static bool is_stopping_or_stopped(zl_view status) {
+    return zl_view_equal(status, ZL_LIT("STOPPING")) || zl_view_equal(status, ZL_LIT("STOPPED"));
+}
+
+/* Whether each id of the task's batch is in the answer, as stopping or stopped. */
+static bool confirms(const zl_operation *op, const task *t, const zl_answer *answer) {
+    size_t first = (t->n - 1) * ZL_REQUEST_IDS_MAX, count = batch_size(op, t->n);
+    bool seen[ZL_REQUEST_IDS_MAX] = {false};
+    size_t confirmed = 0;
+    for (size_t i = 0; i < answer->item_count; i++) {
+        const zl_status *row = &answer->statuses[i];
+        size_t index;
+        if (is_stopping_or_stopped(row->status) && zl_ids_find(&op->ids, row->id, &index) &&
+            index >= first && index < first + count && !seen[index - first]) {
+            seen[index - first] = true;
+            confirmed++;
+        }
+    }
+    return confirmed == count;
+}
+
+/* The look is over. Whoever stopped them: stopped or stopping they are. Anything less leaves the
+ * call unknown. */
+static void settle_look(zl_operation *op, task *t, const zl_answer *answer) {
+    if (t->look.outcome == ZL_OUTCOME_ACCEPTED && confirms(op, t, answer)) {
+        t->confirmed = true;
+        t->call.outcome = ZL_OUTCOME_ACCEPTED;
+        zl_error_free(&t->call.error);
+    }
+    settle_task(op, t);
 }
 
 static void note_page(zl_operation *op, const zl_answer *answer) {
@@ -359,16 +421,18 @@ static void give_up(zl_operation *op, zl_code code, zl_view message, int64_t ret
     reason.retry_after_s = retry_after_s;
     for (size_t i = 0; i < op->active_count;) {
         task *t = op->active[i];
-        if (t->call.state == ZL_CALL_IN_FLIGHT) {
+        if (current(t)->state == ZL_CALL_IN_FLIGHT) {
             if (!in_flight_too) {
                 i++;
                 continue;
             }
-            t->call.outcome = ZL_OUTCOME_UNKNOWN;
+            current(t)->outcome = ZL_OUTCOME_UNKNOWN;
             op->in_flight--;
             op->client->in_flight--;
         }
-        zl_call_give_up(&t->call, code, message, retry_after_s);
+        if (!t->is_looking) { /* else its call is settled already, as unknown */
+            zl_call_give_up(&t->call, code, message, retry_after_s);
+        }
         settle_task(op, t); /* takes it out of active: the next one is at i now */
     }
     if (op->begun < op->count) {
@@ -396,7 +460,7 @@ static int64_t next_time(const zl_operation *op) {
     int64_t time = op->policy.deadline_ms;
     bool may_send = has_place(op->client);
     for (size_t i = 0; i < op->active_count && may_send; i++) {
-        const zl_call *call = &op->active[i]->call;
+        const zl_call *call = current(op->active[i]);
         if (call->state != ZL_CALL_IN_FLIGHT) {
             int64_t due = call->state == ZL_CALL_WAITING ? call->due_ms : INT64_MIN;
             time = earlier(time, due > pause_until ? due : pause_until);
@@ -436,7 +500,7 @@ int zl_operation_step(zl_operation *op, const zl_moment *now, zl_step *out) {
 
 /* The task whose call n is in flight, which it no longer is; or NULL. */
 static task *land(zl_operation *op, size_t n) {
-    if (n < 1 || n > op->begun || op->tasks[n - 1]->call.state != ZL_CALL_IN_FLIGHT) {
+    if (n < 1 || n > op->begun || current(op->tasks[n - 1])->state != ZL_CALL_IN_FLIGHT) {
         return NULL;
     }
     op->in_flight--;
@@ -450,6 +514,13 @@ bool zl_operation_answered(zl_operation *op, size_t n, const zl_moment *now,
     if (t == NULL) {
         return false;
     }
+    if (t->is_looking) {
+        zl_call_answered(&t->look, &op->client->retry, &op->policy, now, answer);
+        if (t->look.state == ZL_CALL_SETTLED) {
+            settle_look(op, t, answer);
+        }
+        return true;
+    }
     zl_answer judged = *answer;
     judged.is_well_formed = answer->is_well_formed && fits(op, t, answer);
     zl_call_answered(&t->call, &op->client->retry, &op->policy, now, &judged);
@@ -461,7 +532,9 @@ bool zl_operation_answered(zl_operation *op, size_t n, const zl_moment *now,
             answer->failed_count > 0) {
             note_failed_ids(op, t, answer);
         }
-        settle_task(op, t);
+        if (!needs_look(op, t) || !begin_look(op, t)) {
+            settle_task(op, t);
+        }
     }
     return true;
 }
@@ -472,8 +545,8 @@ bool zl_operation_failed(zl_operation *op, size_t n, const zl_moment *now, zl_co
     if (t == NULL) {
         return false;
     }
-    zl_call_failed(&t->call, &op->client->retry, &op->policy, now, code, message, sent);
-    if (t->call.state == ZL_CALL_SETTLED) {
+    zl_call_failed(current(t), &op->client->retry, &op->policy, now, code, message, sent);
+    if (current(t)->state == ZL_CALL_SETTLED) {
         settle_task(op, t);
     }
     return true;
@@ -497,6 +570,11 @@ int64_t zl_operation_deadline_ms(const zl_operation *op) {
 
 int64_t zl_operation_timeout_ms(const zl_operation *op) {
     return op->timeout_ms;
+}
+
+zl_aim zl_operation_expects(const zl_operation *op, size_t n) {
+    bool is_look = n >= 1 && n <= op->begun && op->tasks[n - 1]->is_looking;
+    return is_look ? ZL_AIM_STATUS : op->aim;
 }
 
 zl_aim zl_operation_aim(const zl_operation *op) {
@@ -555,6 +633,7 @@ zl_batch zl_operation_batch(const zl_operation *op, size_t n) {
     batch.attempts = t->call.attempts;
     batch.request_id = zl_buf_view(
         batch.outcome == ZL_OUTCOME_ACCEPTED ? &t->call.request_id : &t->call.error.request_id);
+    batch.confirmed = t->confirmed;
     batch.failed_ids = t->failed_ids.count > 0 ? &t->failed_ids : NULL;
     batch.error = t->call.error.is_set ? &t->call.error : NULL;
     return batch;

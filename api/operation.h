@@ -93,6 +93,10 @@ int64_t zl_operation_timeout_ms(const zl_operation *op);
 
 zl_aim zl_operation_aim(const zl_operation *op);
 
+/* What the answer to call n is an answer to: a stop's may be to a look at the status of its batch,
+ * for which the same number is used. */
+zl_aim zl_operation_expects(const zl_operation *op, size_t n);
+
 /* The pointer of the driver that carries it, for whoever frees the operation to find it (NULL at
  * first); and a number that its owner may give it (0 at first). */
 void *zl_operation_driver(const zl_operation *op);
@@ -119,7 +123,8 @@ typedef struct zl_batch {
     size_t first, count; /* its ids */
     zl_outcome outcome;
     int attempts;
-    zl_view request_id;       /* empty: not known */
+    bool confirmed;     /* accepted, by what DescribeInstancesStatus says: the answer was lost */
+    zl_view request_id; /* empty: not known */
     const zl_ids *failed_ids; /* NULL: none */
     const zl_error *error;    /* NULL: none, or never begun */
 } zl_batch;

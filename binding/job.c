@@ -70,14 +70,15 @@ static void release_job(lua_State *L, int client_index, const zlb_job *job) {
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* (job, scratch with the body, pointer to a zl_answer) → the decoded body, what holds the answer's
- * views. To be called protected. */
+/* (job, scratch with the body, pointer to a zl_answer, number of the call) → the decoded body, what
+ * holds the answer's views. To be called protected. */
 static int decode_protected(lua_State *L) {
     const zlb_job *job = lua_touserdata(L, 1);
     const zlb_scratch *scratch = lua_touserdata(L, 2);
     zl_answer *answer = lua_touserdata(L, 3);
     luaL_checkstack(L, 20, "zenlayer");
-    zlb_json_decode_answer(L, zl_buf_view(&scratch->buf), zl_operation_aim(job->op), answer);
+    zl_aim aim = zl_operation_expects(job->op, (size_t)lua_tonumber(L, 4));
+    zlb_json_decode_answer(L, zl_buf_view(&scratch->buf), aim, answer);
     return 2;
 }
 
@@ -88,7 +89,9 @@ bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer) {
     lua_pushvalue(L, job_index);
     lua_pushvalue(L, job_index - 1);
     lua_pushlightuserdata(L, answer);
-    int rc = lua_pcall(L, 3, 2, 0);
+    lua_pushnumber(L, (lua_Number)n);
+    bool is_look = zl_operation_expects(job->op, n) != zl_operation_aim(job->op);
+    int rc = lua_pcall(L, 4, 2, 0);
     zl_clock_now(&now);
     if (rc != 0) {
         (void)zl_operation_failed(job->op, n, &now, ZL_CODE_CONNECTION_LOST,
@@ -96,7 +99,7 @@ bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer) {
         (void)lua_error(L);
     }
     bool counted = zl_operation_answered(job->op, n, &now, answer);
-    if (counted) {
+    if (counted && !is_look) {
         lua_getuservalue(L, job_index);
         lua_pushvalue(L, -3);
         lua_rawseti(L, -2, (int)n);
@@ -315,7 +318,9 @@ static void push_batch(lua_State *L, const zl_operation *op, size_t n, int answe
         zlb_push_error(L, batch.error, zl_operation_action(op));
         lua_setfield(L, -2, "error");
     }
-    if (batch.outcome == ZL_OUTCOME_ACCEPTED) {
+    if (batch.confirmed) {
+        zlb_set_text(L, "confirmed_by", "status");
+    } else if (batch.outcome == ZL_OUTCOME_ACCEPTED) {
         lua_rawgeti(L, answers, (int)n);
         zlb_json_push_response(L, lua_gettop(L));
         lua_setfield(L, -3, "response");
@@ -346,7 +351,12 @@ static int push_stop_results(lua_State *L, const zl_operation *op, int answers) 
     size_t count = zl_operation_count(op);
     lua_createtable(L, (int)count, 0);
     for (size_t n = 1; n <= count; n++) {
-        zlb_push_view(L, zl_operation_batch(op, n).request_id);
+        zl_view request_id = zl_operation_batch(op, n).request_id;
+        if (request_id.len > 0) {
+            zlb_push_view(L, request_id);
+        } else {
+            lua_pushboolean(L, false); /* the answer was lost; the list has no hole */
+        }
         lua_rawseti(L, -2, (int)n);
     }
     push_batches(L, op, answers);

@@ -488,7 +488,8 @@ static bool read_failed_ids(lua_State *L, int response, zl_answer *answer) {
     return ok;
 }
 
-/* dataSet and totalCount of a page of statuses. False unless every row has an id and a status. */
+/* dataSet and totalCount of a page of statuses. The rows go into a userdata, which is left on the
+ * stack in any case. False unless every row has an id and a status. */
 static bool read_status_page(lua_State *L, int response, zl_answer *answer) {
     double total = push_raw(L, response, "totalCount") == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
     bool ok = total >= 0 && total <= INTEGER_MAX_DOUBLE;
@@ -496,19 +497,25 @@ static bool read_status_page(lua_State *L, int response, zl_answer *answer) {
     lua_pop(L, 1);
     int type = push_raw(L, response, "dataSet");
     if (type == LUA_TNIL && total == 0) { /* some write an empty list as null */
-        lua_pop(L, 1);
         return true;
     }
     int rows = lua_gettop(L);
     ok = ok && type == LUA_TTABLE && is_list(L, rows);
-    answer->item_count = lua_istable(L, rows) ? lua_rawlen(L, rows) : 0;
-    for (size_t i = 1; i <= answer->item_count && ok; i++) {
-        lua_rawgeti(L, rows, (int)i);
-        ok = lua_istable(L, -1) && string_member(L, rows + 1, "instanceId").len > 0 &&
-             string_member(L, rows + 1, "instanceStatus").len > 0;
+    size_t count = ok ? lua_rawlen(L, rows) : 0;
+    zl_status *statuses = lua_newuserdata(L, (count > 0 ? count : 1) * sizeof *statuses);
+    for (size_t i = 0; i < count && ok; i++) {
+        lua_rawgeti(L, rows, (int)i + 1);
+        ok = lua_istable(L, -1);
+        if (ok) {
+            statuses[i].id = string_member(L, rows + 2, "instanceId");
+            statuses[i].status = string_member(L, rows + 2, "instanceStatus");
+            ok = statuses[i].id.len > 0 && statuses[i].status.len > 0;
+        }
         lua_pop(L, 1);
     }
-    lua_pop(L, 1);
+    lua_remove(L, rows);
+    answer->statuses = statuses;
+    answer->item_count = ok ? count : 0;
     return ok;
 }
 
