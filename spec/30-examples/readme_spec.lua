@@ -1,0 +1,236 @@
+-- The README keeps its word: its first script runs, and its tables name what there is.
+local process = require "process"
+local sandbox = require "sandbox"
+local safe = require "zenlayer.safe"
+local zenlayer = require "zenlayer"
+
+local README = process.read "README.md"
+
+-- The text between a heading and the next one.
+local function section(heading)
+    local from = assert(README:find("\n" .. heading .. "\n", 1, true), heading)
+    local rest = README:sub(from + 1 + #heading)
+    return rest:match "^(.-\n)#+ " or rest
+end
+
+-- The rows of the first table in a text, each a list of its cells, without the head.
+local function rows(text)
+    local found = {}
+    for line in text:match "\n(|[^\n]*\n.*)":gmatch "([^\n]*)\n" do
+        if line:sub(1, 1) ~= "|" then
+            break
+        end
+        local cells = {}
+        for cell in line:sub(2):gmatch "%s*(.-)%s*|" do
+            cells[#cells + 1] = cell
+        end
+        found[#found + 1] = cells
+    end
+    assert(found[2][1]:find "^%-+$")
+    return { table.unpack(found, 3) }
+end
+
+local function quoted(text)
+    local words = {}
+    for word in text:gmatch "`([^`]+)`" do
+        words[#words + 1] = word
+    end
+    return words
+end
+
+local function sorted(list)
+    table.sort(list)
+    return list
+end
+
+-- The strings of a list of the binding: static const char *const NAME[] = { … }
+local function c_list(name)
+    local text
+    for path in process.check { "sh", "-c", "ls lua_zenlayer.c binding/*.c" }:gmatch "[^\n]+" do
+        text = text or process.read(path):match("%*const " .. name .. "%[%] = {(.-)};")
+    end
+    local found = {}
+    for word in assert(text, name):gmatch '"([^"]*)"' do
+        found[#found + 1] = word
+    end
+    assert(#found > 0)
+    return sorted(found)
+end
+
+-- Whether the module knows an option: what is wrong is another thing then, its value (no option
+-- takes a function) or that others are missing.
+local function is_known(name, use)
+    local result, err = use { [name] = print }
+    assert(result == nil and zenlayer.is_error(err), tostring(err))
+    local known = err.code ~= "UNKNOWN_OPTION"
+    assert(known or err.message:find("'" .. name .. "'", 1, true), tostring(err))
+    return known
+end
+
+describe("the README's", function()
+    it("first script runs", function()
+        local box = sandbox.start()
+        local script = README:match "```lua\n(.-)```"
+        local count
+        script, count = script:gsub("https://localhost:8443", "https://localhost:" .. box.port)
+        assert.equal(1, count)
+        script, count = script:gsub("/tmp/zenlayer/ca%.pem", (box.ca_file:gsub("%%", "%%%%")))
+        assert.equal(1, count)
+        local output, status = process.run_lua(script, {
+            https_proxy = false, HTTPS_PROXY = false, all_proxy = false, ALL_PROXY = false,
+        })
+        local requests = box:requests()
+        box:stop()
+        assert.equal(0, status, output)
+        local request_id, rest = output:match "^([^\n]+)\n(.*)$"
+        assert.equal(requests[1].request_id, request_id)
+        local lines = {}
+        for line in rest:gmatch "([^\n]*)\n" do
+            lines[#lines + 1] = line
+        end
+        assert.same({ "ins-0001\tSTOPPING", "ins-0002\tSTOPPING" }, sorted(lines))
+        assert.same({ "StopInstances", "DescribeInstancesStatus" },
+            { requests[1].action, requests[2].action })
+        assert.is_false(requests[1].params.forceShutdown)
+    end)
+
+    it("options of new are those that there are", function()
+        local told = {}
+        for _, row in ipairs(rows(section "### Options of `new`")) do
+            for _, name in ipairs(quoted(row[1])) do
+                told[#told + 1] = name
+                assert.is_true(is_known(name, safe.new), name)
+            end
+        end
+        assert.same(c_list("client_options"), sorted(told))
+        assert.is_false(is_known("verify", safe.new))
+    end)
+
+    it("options of methods are those that there are", function()
+        local client <close> = assert(safe.new {
+            access_key_id = "a", access_key_password = "b", endpoint = "https://127.0.0.1:1",
+        })
+        local methods = {
+            stop_instances = {
+                list = "stop_options", use = function(options)
+                    return client:stop_instances({ "a" }, options)
+                end,
+            },
+            describe_instances_status = {
+                list = "status_options", use = function(options)
+                    return client:describe_instances_status({ "a" }, options)
+                end,
+            },
+            call = {
+                list = "call_options", use = function(options)
+                    return client:call("Echo", {}, options)
+                end,
+            },
+        }
+        local table_rows = rows(section "### Options of a method")
+        for method, about in pairs(methods) do
+            local told = {}
+            for _, row in ipairs(table_rows) do
+                local of = row[3] == "all" and { method } or quoted(row[3])
+                for _, name in ipairs(quoted(row[1])) do
+                    local is_told = false
+                    for _, each in ipairs(of) do
+                        assert.is_truthy(methods[each], each)
+                        is_told = is_told or each == method
+                    end
+                    told[#told + 1] = is_told and name or nil
+                    assert.equal(is_told, is_known(name, about.use), method .. ": " .. name)
+                end
+            end
+            assert.same(c_list(about.list), sorted(told))
+        end
+    end)
+
+    it("options of sign are those that there are", function()
+        local sentence = assert(README:match "(`zenlayer%.sign` takes .-%.)\n")
+        local told = { table.unpack(quoted(sentence), 2) }
+        for _, name in ipairs(told) do
+            assert.is_true(is_known(name, safe.sign), name)
+        end
+        assert.same(c_list("sign_options"), sorted(told))
+    end)
+
+    it("functions and methods are those that there are", function()
+        local text = section "## The module"
+        local functions, methods = {}, {}
+        for _, row in ipairs(rows(text)) do
+            functions[#functions + 1] = quoted(row[1])[1]:match "^zenlayer%.([%w_]+)"
+        end
+        local named = {}
+        for name in README:gmatch "client:([%l_]+)%(" do
+            methods[#methods + 1] = not named[name] and name or nil
+            named[name] = true
+        end
+        for _, module in ipairs { zenlayer, safe } do
+            local has = {}
+            for name in pairs(module) do
+                has[#has + 1] = name
+            end
+            assert.same(sorted(has), sorted(functions))
+            local client <close> = module.new {
+                access_key_id = "a", access_key_password = "b", endpoint = "https://127.0.0.1:1",
+            }
+            has = {}
+            for name in pairs(getmetatable(client).__index) do
+                has[#has + 1] = name
+            end
+            assert.same(sorted(has), sorted(methods))
+        end
+    end)
+
+    -- X(NAME, …) of a list in api/error.h: { { "NAME", "what comes next" }, … }
+    local function x_list(name)
+        local text = process.read "api/error.h":match("#define " .. name .. "%(X%)(.-[^\\])\n")
+        local found = {}
+        for each, more in assert(text, name):gmatch 'X%(([%u%d_]+), "?([%w_]+)' do
+            found[#found + 1] = { each, more }
+        end
+        assert(#found > 0)
+        return found
+    end
+
+    it("codes are the module's, of their kinds", function()
+        local told, wanted, kinds = {}, {}, {}
+        for _, row in ipairs(rows(section "### Codes of this module")) do
+            for _, code in ipairs(quoted(row[1])) do
+                assert.is_nil(told[code], code)
+                told[code] = row[2]
+            end
+        end
+        for _, kind in ipairs(x_list "ZL_KINDS") do
+            kinds[kind[1]] = kind[2]
+        end
+        for _, code in ipairs(x_list "ZL_CODES") do
+            wanted[code[1]] = kinds[code[2]]
+        end
+        assert.same(wanted, told)
+    end)
+
+    it("kinds and outcomes are the module's", function()
+        local fields = {}
+        for _, row in ipairs(rows(section "## Errors")) do
+            for _, name in ipairs(quoted(row[1])) do
+                fields[name] = row[2]
+            end
+        end
+        local kinds, outcomes = {}, { "accepted" } -- a batch's alone, told of there
+        for i, kind in ipairs(x_list "ZL_KINDS") do
+            kinds[i] = kind[2]
+        end
+        assert.same(sorted(kinds), sorted(quoted(fields.kind)))
+        for _, outcome in ipairs(quoted(fields.outcome)) do
+            outcomes[#outcomes + 1] = outcome
+        end
+        local wanted = {}
+        for i, outcome in ipairs(x_list "ZL_OUTCOMES") do
+            wanted[i] = outcome[2]
+        end
+        assert.same(sorted(wanted), sorted(outcomes))
+        assert.is_truthy(fields.batches:find("`accepted`", 1, true))
+    end)
+end)

@@ -1,0 +1,66 @@
+/* What a spec about fork() needs and Lua has not. Compiled by forking.lua for its Lua. */
+#include <errno.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* fork() → 0 in the child, its id in the parent */
+static int f_fork(lua_State *L) {
+    pid_t pid = fork();
+    if (pid < 0) {
+        return luaL_error(L, "fork failed");
+    }
+    lua_pushinteger(L, (lua_Integer)pid);
+    return 1;
+}
+
+/* wait(pid) → exit status; 256 and the signal's number more, if one killed it */
+static int f_wait(lua_State *L) {
+    pid_t pid = (pid_t)luaL_checkinteger(L, 1);
+    int status = 0;
+    pid_t ended;
+    do {
+        ended = waitpid(pid, &status, 0);
+    } while (ended < 0 && errno == EINTR);
+    if (ended != pid) {
+        return luaL_error(L, "waitpid failed");
+    }
+    lua_pushinteger(L, WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status));
+    return 1;
+}
+
+/* exit(status): at once; nothing is flushed, closed or collected */
+static int f_exit(lua_State *L) {
+    _exit((int)luaL_checkinteger(L, 1));
+}
+
+/* replace(file, first, last): descriptors first … last are this file's from now on */
+static int f_replace(lua_State *L) {
+    luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+    int first = (int)luaL_checkinteger(L, 2), last = (int)luaL_checkinteger(L, 3);
+    int from = dup2(fileno(stream->f), last + 1);
+    if (from < 0) {
+        return luaL_error(L, "dup2 failed");
+    }
+    for (int fd = first; fd <= last; fd++) {
+        (void)close(fd);
+    }
+    for (int fd = first; fd <= last; fd++) {
+        if (dup2(from, fd) != fd) {
+            return luaL_error(L, "dup2 to %d failed", fd);
+        }
+    }
+    (void)close(from);
+    return 0;
+}
+
+__attribute__((visibility("default"))) int luaopen_forker(lua_State *L);
+
+int luaopen_forker(lua_State *L) {
+    static const luaL_Reg functions[] = {
+        {"fork", f_fork}, {"wait", f_wait}, {"exit", f_exit}, {"replace", f_replace}, {NULL, NULL},
+    };
+    luaL_newlib(L, functions);
+    return 1;
+}
