@@ -62,7 +62,7 @@ describe("Ctrl-C", function()
             return arrived(action) > before
         end, "the request")
         local began = process.now()
-        process.check { "kill", "-INT", process.read(pid_file):match "%d+" }
+        assert(process.signal(tonumber(process.read(pid_file)), "INT"))
         local output = pipe:read "a"
         local seconds = process.now() - began
         local _, _, status = pipe:close()

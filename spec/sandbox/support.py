@@ -75,6 +75,8 @@ class Sandbox:
         if self.tls:
             context = ssl.create_default_context(cafile=self.ready["ca_file"])
             context.set_alpn_protocols(["http/1.1"])
+            # Some Pythons take a FIN without close_notify for a good end by default.
+            context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
             sock = context.wrap_socket(sock, server_hostname="127.0.0.1",
                                        suppress_ragged_eofs=False)
         return Client(sock, "127.0.0.1:%d" % self.port)

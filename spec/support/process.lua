@@ -41,6 +41,11 @@ function process.check(words)
     return output
 end
 
+-- Send a signal. By the shell's own kill: the program of that name is not on every machine.
+function process.signal(pid, name)
+    return (os.execute(("kill -%s %d 2>/dev/null"):format(name, pid)))
+end
+
 function process.read(path)
     local file = assert(io.open(path, "rb"))
     local text = file:read("a")
@@ -108,7 +113,7 @@ end
 -- End it, and wait until it is gone.
 function process.stop(server)
     if server.pipe then
-        process.run { "kill", server.pid }
+        process.signal(server.pid, "TERM")
         server.pipe:close()
         server.pipe = nil
     end
