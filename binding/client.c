@@ -303,10 +303,13 @@ static int c_poll(lua_State *L) {
 /* client:sockets() → { { fd, "r" | "w" | "rw" }, … }: what a loop of one's own is to watch. */
 static int c_sockets(lua_State *L) {
     static const char *const directions[] = {NULL, "r", "w", "rw"};
-    const zl_transport *transport = zlb_client_check(L)->transport;
+    const zlb_client *client = zlb_client_check(L);
     int fd, events, count = 0;
     lua_newtable(L);
-    for (size_t i = 0; zl_transport_socket(transport, i, &fd, &events); i++) {
+    /* Any allocation may run a finaliser, and that may close the client. */
+    for (size_t i = 0;
+         client->transport != NULL && zl_transport_socket(client->transport, i, &fd, &events);
+         i++) {
         if (directions[events & 3] == NULL) {
             continue;
         }

@@ -5,6 +5,7 @@
 #include "../api/clock.h"
 #include "errors.h"
 #include "json.h"
+#include "options.h"
 #include "safe.h"
 #include "scratch.h"
 
@@ -13,8 +14,6 @@
 
 /* How long a wait may go without looking whether the interpreter was interrupted. */
 enum { WAIT_SLICE_MS = 250 };
-
-#define SECONDS_MAX 2592000.0
 
 /* --- life ------------------------------------------------------------------------------------- */
 
@@ -255,7 +254,7 @@ int64_t zlb_job_check_wait(lua_State *L, int index, int64_t otherwise) {
         return otherwise;
     }
     double seconds = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : -1;
-    if (!(seconds >= 0 && seconds <= SECONDS_MAX)) {
+    if (!(seconds >= 0 && seconds <= ZLB_SECONDS_MAX)) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "seconds",
                         "expected a number from 0 to 30 days, got %s", luaL_typename(L, index));
     }
@@ -419,6 +418,16 @@ int zlb_job_results(lua_State *L, int job_index) {
     return push_call_results(L, op, answers);
 }
 
+int zlb_job_result(lua_State *L, int job_index) {
+    const zlb_job *job = lua_touserdata(L, job_index);
+    if (!zl_operation_is_done(job->op)) {
+        lua_pushnil(L);
+        return 1;
+    }
+    int count = zlb_job_results(L, job_index);
+    return count == ZLB_JOB_ERROR ? lua_error(L) : count;
+}
+
 /* --- methods ---------------------------------------------------------------------------------- */
 
 static zlb_job *check_job(lua_State *L) {
@@ -448,12 +457,8 @@ static int j_done(lua_State *L) {
 
 /* job:result() → what the blocking method returns, or raises; nil before the end. */
 static int j_result(lua_State *L) {
-    if (!zl_operation_is_done(check_job(L)->op)) {
-        lua_pushnil(L);
-        return 1;
-    }
-    int count = zlb_job_results(L, 1);
-    return count == ZLB_JOB_ERROR ? lua_error(L) : count;
+    (void)check_job(L);
+    return zlb_job_result(L, 1);
 }
 
 /* (client, job, until_ms): waits until the job is done or the time has come. */
@@ -476,7 +481,7 @@ static int wait_until(lua_State *L) {
 /* job:wait([seconds]) → whether it is done. Without an argument: until it is. */
 static int j_wait(lua_State *L) {
     const zlb_job *job = check_job(L);
-    int64_t wait_ms = zlb_job_check_wait(L, 2, (int64_t)(SECONDS_MAX * 1000));
+    int64_t wait_ms = zlb_job_check_wait(L, 2, (int64_t)(ZLB_SECONDS_MAX * 1000));
     lua_pushcfunction(L, wait_until);
     if (!zl_operation_is_done(job->op) && push_client(L) != NULL) {
         lua_pushvalue(L, 1);

@@ -47,6 +47,9 @@ bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer);
 enum { ZLB_JOB_ERROR = -1 };
 int zlb_job_results(lua_State *L, int job_index);
 
+/* The same for a job that may not be done: nil then. Its error is raised. */
+int zlb_job_result(lua_State *L, int job_index);
+
 /* Free the operation now, instead of at the next collection. */
 void zlb_job_free(zlb_job *job);
 

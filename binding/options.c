@@ -174,9 +174,6 @@ zl_tristate zlb_option_boolean(lua_State *L, int index, const char *name) {
     return type == LUA_TNIL ? ZL_UNSET : value;
 }
 
-/* The most seconds an option may be: 30 days. Far beyond any use, far below any overflow. */
-#define SECONDS_MAX 2592000.0
-
 int64_t zlb_option_seconds(lua_State *L, int index, const char *name) {
     int type = zlb_option_push(L, index, name);
     if (type != LUA_TNIL && type != LUA_TNUMBER) {
@@ -187,7 +184,7 @@ int64_t zlb_option_seconds(lua_State *L, int index, const char *name) {
     if (type == LUA_TNIL) {
         return 0;
     }
-    if (!(seconds > 0 && seconds <= SECONDS_MAX)) { /* NaN is neither */
+    if (!(seconds > 0 && seconds <= ZLB_SECONDS_MAX)) { /* NaN is neither */
         (void)zlb_option_refuse(L, name, "expected seconds over 0, up to 30 days");
     }
     return (int64_t)ceil(seconds * 1000);

@@ -9,6 +9,9 @@
 
 enum { ZLB_MAX_ATTEMPTS_MOST = 100 };
 
+/* The most seconds that may be asked for, 30 days: far beyond any use, far below any overflow. */
+#define ZLB_SECONDS_MAX 2592000.0
+
 /* The argument at `index` is a table of options, or absent (nil or none): then it is replaced by an
  * empty table, else by a copy. Every key must be among names (NULL-terminated). Raises
  * INVALID_ARGUMENT or UNKNOWN_OPTION, with the nearest name. */

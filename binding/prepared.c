@@ -193,12 +193,8 @@ static int o_failed(lua_State *L) {
 
 /* op:result() → what the blocking method returns, or raises; nil before the end. */
 static int o_result(lua_State *L) {
-    if (!zl_operation_is_done(check_prepared(L)->op)) {
-        lua_pushnil(L);
-        return 1;
-    }
-    int count = zlb_job_results(L, 1);
-    return count == ZLB_JOB_ERROR ? lua_error(L) : count;
+    (void)check_prepared(L);
+    return zlb_job_result(L, 1);
 }
 
 static int o_gc(lua_State *L) {
