@@ -58,6 +58,8 @@ enum {
     X(CONNECT_TIMEOUT, TIMEOUT, "not connected in time; nothing was sent")                         \
     X(TIMEOUT, TIMEOUT, "no complete answer in time")                                              \
     X(DEADLINE_EXCEEDED, TIMEOUT, "the operation's deadline passed")                               \
+    X(WAIT_TIMEOUT, TIMEOUT, "not all were STOPPED in time")                                       \
+    X(UNEXPECTED_STATE, STATE, "an instance is gone, or in a state from which it will not stop")   \
     X(CANCELLED, CANCELLED, "cancelled, or the client was closed")
 
 typedef enum zl_kind {

@@ -1,4 +1,4 @@
-/* Many calls with one aim, and the account of every id.
+/* Many calls with one aim, the waiting that may follow, and the account of every id.
  *
  * An operation moves no bytes. A driver asks it for the next step, sends what it says, and reports
  * what came:
@@ -11,19 +11,27 @@
  *         DONE     the results are there
  *     }
  *
- * Calls are numbered from 1. Instance ids go in batches of ZL_REQUEST_IDS_MAX, one call each, and
- * call n is batch n. */
+ * Calls are numbered from 1, and no number is used for two. Instance ids go in batches of
+ * ZL_REQUEST_IDS_MAX, one call each; with `isolate`, a batch may turn into several. */
 #ifndef ZL_OPERATION_H
 #define ZL_OPERATION_H
 
 #include "call.h"
 #include "client.h"
 #include "ids.h"
+#include "watch.h"
 
 typedef struct zl_operation zl_operation;
 
-/* StopInstances; DescribeInstancesStatus of ids, or of all there are; any one call. */
-typedef enum zl_aim { ZL_AIM_STOP, ZL_AIM_STATUS, ZL_AIM_STATUS_PAGES, ZL_AIM_CALL } zl_aim;
+/* StopInstances; DescribeInstancesStatus of ids, or of all there are; any one call; waiting until
+ * ids are STOPPED. */
+typedef enum zl_aim {
+    ZL_AIM_STOP,
+    ZL_AIM_STATUS,
+    ZL_AIM_STATUS_PAGES,
+    ZL_AIM_CALL,
+    ZL_AIM_WAIT
+} zl_aim;
 
 /* What an operation is given besides its aim. Borrowed for the time of the constructor. */
 typedef struct zl_operation_options {
@@ -32,13 +40,17 @@ typedef struct zl_operation_options {
     int max_attempts;       /* 0: the client's */
     int64_t deadline_ms;    /* from now; 0: the client's */
     int64_t timeout_ms;     /* of one attempt; 0: the client's */
-    bool continue_on_error; /* start further batches after one failed */
+    bool continue_on_error; /* start further batches after one failed, and wait for the others */
+    bool isolate;           /* STOP: find the ids for which a batch is refused, stop the rest */
+    bool wait;              /* STOP: until what was accepted is STOPPED, as `watch` says */
+    zl_watch_options watch; /* STOP with wait, WAIT; its times are over 0, but for the grace */
 } zl_operation_options;
 
 /* The constructors. Each takes a reference to the client. *ids and *body are moved into the
  * operation, also when it fails (they are empty afterwards). ZL_ERR_NOMEM, ZL_ERR_ARG. */
 
-/* StopInstances for every id; force: forceShutdown. */
+/* StopInstances for every id; force: forceShutdown (of the first stop; after a grace it is true).
+ */
 int zl_operation_new_stop(zl_operation **out, zl_client *client,
                           const zl_operation_options *options, const zl_moment *now, zl_ids *ids,
                           zl_tristate force);
@@ -46,6 +58,10 @@ int zl_operation_new_stop(zl_operation **out, zl_client *client,
 /* DescribeInstancesStatus for every id; with no ids (NULL), for all there are, page by page. */
 int zl_operation_new_status(zl_operation **out, zl_client *client,
                             const zl_operation_options *options, const zl_moment *now, zl_ids *ids);
+
+/* Wait until every id is STOPPED, from now on for options->watch.timeout_ms. */
+int zl_operation_new_wait(zl_operation **out, zl_client *client,
+                          const zl_operation_options *options, const zl_moment *now, zl_ids *ids);
 
 /* One call of any action, with a JSON text for a body. `Describe…` and StopInstances are idempotent
  * by themselves. */
@@ -87,14 +103,15 @@ bool zl_operation_cancel(zl_operation *op, zl_view message);
 
 bool zl_operation_is_done(const zl_operation *op);
 
-/* When it must be over, on the monotonic clock; how long one attempt may take. */
+/* When it must be over, or its waiting once that has begun, on the monotonic clock; how long one
+ * attempt may take. */
 int64_t zl_operation_deadline_ms(const zl_operation *op);
 int64_t zl_operation_timeout_ms(const zl_operation *op);
 
 zl_aim zl_operation_aim(const zl_operation *op);
 
-/* What the answer to call n is an answer to: a stop's may be to a look at the status of its batch,
- * for which the same number is used. */
+/* What the answer to call n is an answer to: a stop's may be to a look at the status of its ids,
+ * for which the number of the stop is used. */
 zl_aim zl_operation_expects(const zl_operation *op, size_t n);
 
 /* The pointer of the driver that carries it, for whoever frees the operation to find it (NULL at
@@ -113,22 +130,34 @@ const zl_error *zl_operation_error(const zl_operation *op);
 /* True when memory ran out for a part of the account: then no result must be made of it. */
 bool zl_operation_is_incomplete(const zl_operation *op);
 
-/* The action's name; the ids, as they are batched; how many calls or batches there are. */
+/* The action's name; the ids. */
 zl_view zl_operation_action(const zl_operation *op);
 const zl_ids *zl_operation_ids(const zl_operation *op);
-size_t zl_operation_count(const zl_operation *op);
 
-/* One call or batch, n from 1. */
+/* One call or batch, or a forced stop of some ids of a batch. */
 typedef struct zl_batch {
-    size_t first, count; /* its ids */
+    size_t call;         /* the number of its call; 0: never begun */
+    size_t first, count; /* its ids: `count` from place `first` on, … */
+    const size_t *which; /* … or those at these places (then first is which[0]); NULL: the former */
     zl_outcome outcome;
     int attempts;
     bool confirmed;     /* accepted, by what DescribeInstancesStatus says: the answer was lost */
     zl_view request_id; /* empty: not known */
     const zl_ids *failed_ids; /* NULL: none */
     const zl_error *error;    /* NULL: none, or never begun */
+    size_t forced_count;      /* the forced stops that followed its grace */
 } zl_batch;
 
+/* How many there are; number n, from 1, in the order of the ids as far as that was kept. Of a wait:
+ * the ids in batches of ZL_REQUEST_IDS_MAX, `accepted` if all of them are STOPPED. */
+size_t zl_operation_count(const zl_operation *op);
 zl_batch zl_operation_batch(const zl_operation *op, size_t n);
+
+/* Id i (from 0) of a batch; forced stop k (from 1) of batch n. */
+zl_view zl_operation_batch_id(const zl_operation *op, const zl_batch *batch, size_t i);
+zl_batch zl_operation_forced(const zl_operation *op, size_t n, size_t k);
+
+/* The waiting, from its beginning on; NULL: none has begun. */
+const zl_watch *zl_operation_watch(const zl_operation *op);
 
 #endif

@@ -107,31 +107,31 @@ zl_view zl_request_header_value(const zl_request *request, size_t i) {
     return (zl_view){zl_request_line(request, i) + skip, request->headers[i].len - skip};
 }
 
-static void add_ids(zl_buf *out, const zl_ids *ids, size_t first, size_t count) {
+static void add_ids(zl_buf *out, const zl_ids *ids, const size_t *which, size_t count) {
     zl_buf_add_text(out, "\"instanceIds\":[");
     for (size_t i = 0; i < count; i++) {
         if (i > 0) {
             zl_buf_add_char(out, ',');
         }
-        zl_json_add_string(out, zl_ids_at(ids, first + i));
+        zl_json_add_string(out, zl_ids_at(ids, which[i]));
     }
     zl_buf_add_char(out, ']');
 }
 
-void zl_request_add_stop(zl_buf *out, const zl_ids *ids, size_t first, size_t count,
+void zl_request_add_stop(zl_buf *out, const zl_ids *ids, const size_t *which, size_t count,
                          zl_tristate force) {
     zl_buf_add_char(out, '{');
     if (force != ZL_UNSET) {
         zl_buf_add_text(out, "\"forceShutdown\":");
         zl_buf_add_text(out, force == ZL_TRUE ? "true," : "false,");
     }
-    add_ids(out, ids, first, count);
+    add_ids(out, ids, which, count);
     zl_buf_add_char(out, '}');
 }
 
-void zl_request_add_status(zl_buf *out, const zl_ids *ids, size_t first, size_t count) {
+void zl_request_add_status(zl_buf *out, const zl_ids *ids, const size_t *which, size_t count) {
     zl_buf_add_char(out, '{');
-    add_ids(out, ids, first, count);
+    add_ids(out, ids, which, count);
     /* The server's default page is 20 long: without this most of 100 ids would not be answered. */
     zl_buf_addf(out, ",\"pageSize\":%zu}", count);
 }

@@ -51,12 +51,12 @@ zl_view zl_request_header_value(const zl_request *request, size_t i);
 /* ZL_UNSET is left out of the request, so that the server's own default holds. */
 typedef enum zl_tristate { ZL_UNSET, ZL_FALSE, ZL_TRUE } zl_tristate;
 
-/* Append the body of StopInstances for ids first … first + count - 1, or of
- * DescribeInstancesStatus: for ids (a page as long as the list), or for page `page_num` (from 1) of
- * all there are. The API takes at most ZL_REQUEST_IDS_MAX ids. */
-void zl_request_add_stop(zl_buf *out, const zl_ids *ids, size_t first, size_t count,
+/* Append the body of StopInstances for the `count` ids whose places in the list are which[0] …, or
+ * of DescribeInstancesStatus: for ids (a page as long as the list), or for page `page_num` (from 1)
+ * of all there are. The API takes at most ZL_REQUEST_IDS_MAX ids. */
+void zl_request_add_stop(zl_buf *out, const zl_ids *ids, const size_t *which, size_t count,
                          zl_tristate force);
-void zl_request_add_status(zl_buf *out, const zl_ids *ids, size_t first, size_t count);
+void zl_request_add_status(zl_buf *out, const zl_ids *ids, const size_t *which, size_t count);
 void zl_request_add_status_page(zl_buf *out, int64_t page_num);
 
 enum { ZL_REQUEST_IDS_MAX = 100, ZL_REQUEST_PAGE_SIZE = 1000 };

@@ -374,6 +374,7 @@ static void new_operation(world *w) {
         rc = zl_operation_new_call(&o->op, w->client, &options, &now, ZL_LIT("CreateInstances"),
                                    &body, o->idempotent);
         break;
+    case ZL_AIM_WAIT: break; /* not drawn here */
     }
     CHECK(w, rc == ZL_OK);
     o->max_attempts = options.max_attempts == 0 ? 4 : options.max_attempts;
