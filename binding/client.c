@@ -11,6 +11,7 @@
 #include "make.h"
 #include "options.h"
 #include "prepared.h"
+#include "results.h"
 #include "safe.h"
 
 /* --- making one ------------------------------------------------------------------------------- */
@@ -240,9 +241,9 @@ static int run(lua_State *L) {
     int job_index = lua_gettop(L);
     zlb_job *job = lua_touserdata(L, job_index);
     zlb_job_run(L, 1, job_index);
-    int count = zlb_job_results(L, job_index);
+    int count = zlb_results_push(L, job_index);
     zlb_job_free(job); /* it may be large, and a collection far off */
-    return count == ZLB_JOB_ERROR ? lua_error(L) : count;
+    return count == ZLB_RESULTS_ERROR ? lua_error(L) : count;
 }
 
 /* client:stop_instances(ids [, options]) → request_ids, batches */
@@ -254,6 +255,12 @@ static int c_stop_instances(lua_State *L) {
 /* client:describe_instances_status([ids [, options]]) → { [id] = status }. Without ids: of all. */
 static int c_describe_instances_status(lua_State *L) {
     zlb_make_status(L);
+    return run(L);
+}
+
+/* client:wait_until_stopped(ids [, options]) → { [id] = "STOPPED" } */
+static int c_wait_until_stopped(lua_State *L) {
+    zlb_make_wait(L);
     return run(L);
 }
 
@@ -270,6 +277,13 @@ static int c_submit_stop_instances(lua_State *L) {
     return 1;
 }
 
+/* client:submit_wait_until_stopped(ids [, options]) → job */
+static int c_submit_wait_until_stopped(lua_State *L) {
+    zlb_make_wait(L);
+    zlb_job_submit(L, 1);
+    return 1;
+}
+
 /* client:submit_call(action [, params [, options]]) → job */
 static int c_submit_call(lua_State *L) {
     zlb_make_call(L);
@@ -280,6 +294,13 @@ static int c_submit_call(lua_State *L) {
 /* client:prepare_stop_instances(ids [, options]) → operation, of which nothing is sent */
 static int c_prepare_stop_instances(lua_State *L) {
     zlb_make_stop(L);
+    zlb_prepared_from_job(L, zlb_client_check(L)->safe);
+    return 1;
+}
+
+/* client:prepare_wait_until_stopped(ids [, options]) → operation, of which nothing is sent */
+static int c_prepare_wait_until_stopped(lua_State *L) {
+    zlb_make_wait(L);
     zlb_prepared_from_job(L, zlb_client_check(L)->safe);
     return 1;
 }
@@ -360,10 +381,13 @@ static const luaL_Reg methods[] = {
     {"poll", c_poll},
     {"prepare", c_prepare},
     {"prepare_stop_instances", c_prepare_stop_instances},
+    {"prepare_wait_until_stopped", c_prepare_wait_until_stopped},
     {"sockets", c_sockets},
     {"stop_instances", c_stop_instances},
     {"submit_call", c_submit_call},
     {"submit_stop_instances", c_submit_stop_instances},
+    {"submit_wait_until_stopped", c_submit_wait_until_stopped},
+    {"wait_until_stopped", c_wait_until_stopped},
     {NULL, NULL},
 };
 

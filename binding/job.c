@@ -6,6 +6,7 @@
 #include "errors.h"
 #include "json.h"
 #include "options.h"
+#include "results.h"
 #include "safe.h"
 #include "scratch.h"
 
@@ -34,6 +35,8 @@ static int j_gc(lua_State *L) {
 zlb_job *zlb_job_new(lua_State *L, bool safe) {
     zlb_job *job = lua_newuserdata(L, sizeof *job);
     job->op = NULL;
+    job->has_progress = false;
+    job->rounds = 0;
     luaL_getmetatable(L, safe ? SAFE_JOB_TYPE : JOB_TYPE);
     lua_setmetatable(L, -2);
     lua_newtable(L);
@@ -81,6 +84,30 @@ static int decode_protected(lua_State *L) {
     return 2;
 }
 
+void zlb_job_set_progress(lua_State *L) {
+    zlb_job *job = lua_touserdata(L, -2);
+    job->has_progress = true;
+    lua_getuservalue(L, -2);
+    lua_insert(L, -2);
+    lua_setfield(L, -2, "on_progress");
+    lua_pop(L, 1);
+}
+
+/* Tell of a round of looks that has ended. The function may do what it likes, close the client too:
+ * nothing is touched after it. */
+static void report_progress(lua_State *L, int job_index) {
+    zlb_job *job = lua_touserdata(L, job_index);
+    const zl_watch *watch = zl_operation_watch(job->op);
+    if (!job->has_progress || watch == NULL || watch->rounds == job->rounds) {
+        return;
+    }
+    job->rounds = watch->rounds;
+    lua_getuservalue(L, job_index);
+    lua_getfield(L, -1, "on_progress");
+    zlb_push_progress(L, job->op);
+    lua_call(L, 1, 0);
+}
+
 bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer) {
     const zlb_job *job = lua_touserdata(L, job_index);
     zl_moment now;
@@ -102,6 +129,9 @@ bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer) {
         lua_getuservalue(L, job_index);
         lua_pushvalue(L, -3);
         lua_rawseti(L, -2, (int)n);
+    }
+    if (counted) {
+        report_progress(L, job_index);
     }
     return counted;
 }
@@ -291,141 +321,14 @@ void zlb_job_connect(lua_State *L, int client_index) {
 
 /* --- results ---------------------------------------------------------------------------------- */
 
-static void push_ids(lua_State *L, const zl_ids *ids, size_t first, size_t count) {
-    lua_createtable(L, (int)count, 0);
-    for (size_t i = 0; i < count; i++) {
-        zlb_push_view(L, zl_ids_at(ids, first + i));
-        lua_rawseti(L, -2, (int)i + 1);
-    }
-}
-
-/* Push the table of batch n; `answers` is the stack index of the decoded answers. */
-static void push_batch(lua_State *L, const zl_operation *op, size_t n, int answers) {
-    zl_batch batch = zl_operation_batch(op, n);
-    lua_createtable(L, 0, 7);
-    zlb_set_text(L, "outcome", zl_outcome_name(batch.outcome));
-    zlb_set_view(L, "request_id", batch.request_id);
-    push_ids(L, zl_operation_ids(op), batch.first, batch.count);
-    lua_setfield(L, -2, "instance_ids");
-    lua_pushinteger(L, batch.attempts);
-    lua_setfield(L, -2, "attempts");
-    if (batch.failed_ids != NULL) {
-        push_ids(L, batch.failed_ids, 0, batch.failed_ids->count);
-        lua_setfield(L, -2, "failed_ids");
-    }
-    if (batch.error != NULL) {
-        zlb_push_error(L, batch.error, zl_operation_action(op));
-        lua_setfield(L, -2, "error");
-    }
-    if (batch.confirmed) {
-        zlb_set_text(L, "confirmed_by", "status");
-    } else if (batch.outcome == ZL_OUTCOME_ACCEPTED) {
-        lua_rawgeti(L, answers, (int)n);
-        zlb_json_push_response(L, lua_gettop(L));
-        lua_setfield(L, -3, "response");
-        lua_pop(L, 1);
-    }
-}
-
-static void push_batches(lua_State *L, const zl_operation *op, int answers) {
-    size_t count = zl_operation_count(op);
-    lua_createtable(L, (int)count, 0);
-    for (size_t n = 1; n <= count; n++) {
-        push_batch(L, op, n, answers);
-        lua_rawseti(L, -2, (int)n);
-    }
-}
-
-static int push_operation_error(lua_State *L, const zl_operation *op, int answers) {
-    zlb_push_error(L, zl_operation_error(op), zl_operation_action(op));
-    if (zl_operation_ids(op)->count > 0) {
-        push_batches(L, op, answers);
-        lua_setfield(L, -2, "batches");
-    }
-    return ZLB_JOB_ERROR;
-}
-
-/* request_ids, batches */
-static int push_stop_results(lua_State *L, const zl_operation *op, int answers) {
-    size_t count = zl_operation_count(op);
-    lua_createtable(L, (int)count, 0);
-    for (size_t n = 1; n <= count; n++) {
-        zl_view request_id = zl_operation_batch(op, n).request_id;
-        if (request_id.len > 0) {
-            zlb_push_view(L, request_id);
-        } else {
-            lua_pushboolean(L, false); /* the answer was lost; the list has no hole */
-        }
-        lua_rawseti(L, -2, (int)n);
-    }
-    push_batches(L, op, answers);
-    return 2;
-}
-
-/* Move the statuses of one page into the table at `statuses`. */
-static void add_statuses(lua_State *L, int answers, size_t n, int statuses) {
-    int top = lua_gettop(L);
-    lua_rawgeti(L, answers, (int)n);
-    zlb_json_push_response(L, top + 1);
-    lua_getfield(L, -1, "dataSet");
-    size_t count = lua_rawlen(L, -1);
-    for (size_t i = 1; i <= count; i++) {
-        lua_rawgeti(L, top + 3, (int)i);
-        lua_getfield(L, -1, "instanceId");
-        lua_getfield(L, -2, "instanceStatus");
-        lua_rawset(L, statuses);
-        lua_pop(L, 1);
-    }
-    lua_settop(L, top);
-}
-
-/* { [id] = status } */
-static int push_statuses(lua_State *L, const zl_operation *op, int answers) {
-    lua_newtable(L);
-    int statuses = lua_gettop(L);
-    for (size_t n = 1; n <= zl_operation_count(op); n++) {
-        add_statuses(L, answers, n, statuses);
-    }
-    return 1;
-}
-
-/* response, request_id */
-static int push_call_results(lua_State *L, const zl_operation *op, int answers) {
-    lua_rawgeti(L, answers, 1);
-    zlb_json_push_response(L, lua_gettop(L));
-    zlb_push_view(L, zl_operation_batch(op, 1).request_id);
-    return 2;
-}
-
-int zlb_job_results(lua_State *L, int job_index) {
-    const zlb_job *job = lua_touserdata(L, job_index);
-    const zl_operation *op = job->op;
-    luaL_checkstack(L, 20, "zenlayer");
-    if (zl_operation_is_incomplete(op)) {
-        return zlb_raise_memory(L);
-    }
-    lua_getuservalue(L, job_index);
-    int answers = lua_gettop(L);
-    if (zl_operation_error(op) != NULL) {
-        return push_operation_error(L, op, answers);
-    }
-    switch (zl_operation_aim(op)) {
-    case ZL_AIM_STOP: return push_stop_results(L, op, answers);
-    case ZL_AIM_STATUS:
-    case ZL_AIM_STATUS_PAGES: return push_statuses(L, op, answers);
-    case ZL_AIM_CALL: break;
-    }
-    return push_call_results(L, op, answers);
-}
-
 int zlb_job_result(lua_State *L, int job_index) {
     const zlb_job *job = lua_touserdata(L, job_index);
     if (!zl_operation_is_done(job->op)) {
         lua_pushnil(L);
         return 1;
     }
-    int count = zlb_job_results(L, job_index);
-    return count == ZLB_JOB_ERROR ? lua_error(L) : count;
+    int count = zlb_results_push(L, job_index);
+    return count == ZLB_RESULTS_ERROR ? lua_error(L) : count;
 }
 
 /* --- methods ---------------------------------------------------------------------------------- */

@@ -6,9 +6,11 @@
 #include "compat.h"
 
 /* The user value is a table: [n] is the decoded answer of call n; `client` is the client it was
- * submitted to. */
+ * submitted to; `on_progress` the function that is told of a waiting. */
 typedef struct zlb_job {
     zl_operation *op; /* owned */
+    bool has_progress;
+    size_t rounds; /* of the waiting that it was told of */
 } zlb_job;
 
 /* Create the metatables. Idempotent; leaves the stack as it was. */
@@ -16,6 +18,10 @@ void zlb_job_open(lua_State *L);
 
 /* Push a job without an operation; of a safe client or not. */
 zlb_job *zlb_job_new(lua_State *L, bool safe);
+
+/* Take the function on top of the stack, which is popped, as the on_progress of the job below it.
+ */
+void zlb_job_set_progress(lua_State *L);
 
 /* Run the job at `job_index` in the client at `client_index`, which is open, until it is done or
  * the client is closed. When a Lua error leaps out of the wait (the interpreter's "interrupted!"),
@@ -38,16 +44,13 @@ void zlb_job_connect(lua_State *L, int client_index);
 
 /* Decode the answer to call n, whose body is in the scratch just below the job, and report it. The
  * answer's status and headers are filled in. The job and the scratch are on the stack throughout,
- * because decoding runs Lua, where a finaliser or a hook may close the client. Leaves values above
- * the job. Returns whether the report counted. */
+ * because decoding runs Lua, where a finaliser or a hook may close the client; and so may
+ * on_progress, which is called last, and whose error is raised. Leaves values above the job.
+ * Returns whether the report counted. */
 bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer);
 
-/* Push the results of a job that is done, as its blocking method returns them, and return how many;
- * or push its error and return ZLB_JOB_ERROR. */
-enum { ZLB_JOB_ERROR = -1 };
-int zlb_job_results(lua_State *L, int job_index);
-
-/* The same for a job that may not be done: nil then. Its error is raised. */
+/* Push the results of a job as its blocking method returns them, and return how many; nil if it is
+ * not done. Its error is raised. */
 int zlb_job_result(lua_State *L, int job_index);
 
 /* Free the operation now, instead of at the next collection. */

@@ -133,10 +133,70 @@ static void check_made(lua_State *L, int rc) {
 
 /* --- the operations -------------------------------------------------------------------------- */
 
+/* The options of waiting, of the table at `index`. */
+static zl_watch_options watch_options(lua_State *L, int index) {
+    int64_t timeout_ms = zlb_option_seconds(L, index, "wait_timeout");
+    int64_t min_ms = zlb_option_seconds(L, index, "wait_min_delay");
+    int64_t max_ms = zlb_option_seconds(L, index, "wait_max_delay");
+    if (min_ms > max_ms && max_ms > 0) {
+        (void)zlb_option_refuse(L, "wait_min_delay", "is over wait_max_delay");
+    }
+    zl_watch_options options = {
+        .timeout_ms = timeout_ms > 0 ? timeout_ms : ZL_WATCH_TIMEOUT_MS,
+        .min_delay_ms = min_ms > 0 ? min_ms : ZL_WATCH_MIN_DELAY_MS,
+        .max_delay_ms = max_ms > 0 ? max_ms : ZL_WATCH_MAX_DELAY_MS,
+    };
+    if (min_ms == 0 && max_ms > 0 &&
+        max_ms < ZL_WATCH_MIN_DELAY_MS) { /* one given moves the other */
+        options.min_delay_ms = max_ms;
+    } else if (max_ms == 0 && min_ms > ZL_WATCH_MAX_DELAY_MS) {
+        options.max_delay_ms = min_ms;
+    }
+    return options;
+}
+
+static void check_progress(lua_State *L, int index) {
+    int type = zlb_option_push(L, index, "on_progress");
+    if (type != LUA_TNIL && type != LUA_TFUNCTION) {
+        (void)zlb_option_error(L, "on_progress", "a function");
+    }
+    lua_pop(L, 1);
+}
+
+/* Hand on_progress, if it is given, to the job on top of the stack. */
+static void set_progress(lua_State *L, int index) {
+    if (zlb_option_push(L, index, "on_progress") == LUA_TFUNCTION) {
+        zlb_job_set_progress(L);
+    } else {
+        lua_pop(L, 1);
+    }
+}
+
 static const char *const stop_options[] = {
-    "api_version", "deadline", "force_shutdown", "max_attempts",
-    "on_error",    "service",  "timeout",        NULL,
+    "api_version",  "deadline",       "force_shutdown", "grace",        "isolate",
+    "max_attempts", "on_error",       "on_progress",    "service",      "timeout",
+    "wait",         "wait_max_delay", "wait_min_delay", "wait_timeout", NULL,
 };
+
+/* wait, grace and what goes with them. An option that would do nothing is refused. */
+static void read_stop_watch(lua_State *L, int index, zl_operation_options *options) {
+    static const char *const of_waiting[] = {"on_progress", "wait_max_delay", "wait_min_delay",
+                                             "wait_timeout"};
+    zl_tristate wait = zlb_option_boolean(L, index, "wait");
+    int64_t grace_ms = zlb_option_seconds(L, index, "grace");
+    if (grace_ms > 0 && wait == ZL_FALSE) {
+        (void)zlb_option_refuse(L, "grace", "waits, and wait = false was given");
+    }
+    options->wait = wait == ZL_TRUE || grace_ms > 0;
+    options->watch = watch_options(L, index);
+    options->watch.grace_ms = grace_ms;
+    for (size_t i = 0; !options->wait && i < sizeof of_waiting / sizeof of_waiting[0]; i++) {
+        if (zlb_option_push(L, index, of_waiting[i]) != LUA_TNIL) {
+            (void)zlb_option_refuse(L, of_waiting[i], "is for wait = true or grace");
+        }
+        lua_pop(L, 1);
+    }
+}
 
 static bool continue_on_error(lua_State *L, int index) {
     zl_view value = zlb_option_string(L, index, "on_error");
@@ -153,10 +213,24 @@ void zlb_make_stop(lua_State *L) {
     zlb_options_check(L, 3, stop_options);
     zl_operation_options options = operation_options(L, 3);
     options.continue_on_error = continue_on_error(L, 3);
+    options.isolate = zlb_option_boolean(L, 3, "isolate") == ZL_TRUE;
+    check_progress(L, 3);
+    read_stop_watch(L, 3, &options);
     zl_tristate force = zlb_option_boolean(L, 3, "force_shutdown");
+    if (options.watch.grace_ms > 0) { /* the first stop is a gentle one */
+        if (force == ZL_TRUE) {
+            (void)zlb_option_refuse(L, "force_shutdown", "cannot be true with a grace");
+        }
+        force = ZL_FALSE;
+    }
     zlb_scratch *scratch = read_ids(L, 2);
     zlb_job *job = zlb_job_new(L, safe);
+    set_progress(L, 3);
     zl_client *core = open_core(L, &options);
+    if (options.wait && is_bmc(core, &options)) {
+        (void)zlb_option_refuse(L, options.watch.grace_ms > 0 ? "grace" : "wait",
+                                "service bmc has no DescribeInstancesStatus");
+    }
     if (force != ZL_UNSET && is_bmc(core, &options)) {
         (void)zlb_option_refuse(L, "force_shutdown", "service bmc has no such parameter");
     }
@@ -183,6 +257,30 @@ void zlb_make_status(lua_State *L) {
     zl_moment now;
     zl_clock_now(&now);
     check_made(L, zl_operation_new_status(&job->op, core, &options, &now, ids));
+}
+
+static const char *const wait_options[] = {
+    "api_version",    "max_attempts",   "on_progress",  "service", "timeout",
+    "wait_max_delay", "wait_min_delay", "wait_timeout", NULL,
+};
+
+void zlb_make_wait(lua_State *L) {
+    bool safe = zlb_client_check(L)->safe;
+    lua_settop(L, 3);
+    zlb_options_check(L, 3, wait_options);
+    zl_operation_options options = operation_options(L, 3);
+    check_progress(L, 3);
+    options.watch = watch_options(L, 3);
+    zlb_scratch *scratch = read_ids(L, 2);
+    zlb_job *job = zlb_job_new(L, safe);
+    set_progress(L, 3);
+    zl_client *core = open_core(L, &options);
+    if (is_bmc(core, &options)) {
+        (void)zlb_option_refuse(L, "service", "service bmc has no DescribeInstancesStatus");
+    }
+    zl_moment now;
+    zl_clock_now(&now);
+    check_made(L, zl_operation_new_wait(&job->op, core, &options, &now, &scratch->ids));
 }
 
 static const char *const call_options[] = {

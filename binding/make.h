@@ -10,9 +10,11 @@
  *
  *     zlb_make_stop    (client, ids [, options])
  *     zlb_make_status  (client [, ids [, options]])
+ *     zlb_make_wait    (client, ids [, options])
  *     zlb_make_call    (client, action [, params [, options]]) */
 void zlb_make_stop(lua_State *L);
 void zlb_make_status(lua_State *L);
+void zlb_make_wait(lua_State *L);
 void zlb_make_call(lua_State *L);
 
 #endif
