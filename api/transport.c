@@ -618,15 +618,19 @@ static void wait_for_sockets(zl_transport *t, int64_t wait_ms) {
     }
 }
 
-static void collect(zl_transport *t) {
+/* Whether anything had ended. */
+static bool collect(zl_transport *t) {
     CURLMsg *message;
     int left;
+    bool any = false;
     while ((message = curl_multi_info_read(t->multi, &left)) != NULL) {
         CURLcode rc = message->data.result; /* gone once the handle is removed */
         zl_transfer *transfer = NULL;
         (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
         finish(t, transfer, rc);
+        any = true;
     }
+    return any;
 }
 
 static int turn(zl_transport *t, int64_t wait_ms) {
@@ -636,7 +640,7 @@ static int turn(zl_transport *t, int64_t wait_ms) {
         /* After a long pause between turns: what came in the meantime counts. */
         wait_for_sockets(t, 0);
         run_timer(t);
-        collect(t);
+        (void)collect(t);
         if (t->finished != NULL) {
             return ZL_OK;
         }
@@ -649,8 +653,8 @@ static int turn(zl_transport *t, int64_t wait_ms) {
     }
     wait_ms = ops_wait_ms < wait_ms ? ops_wait_ms : wait_ms;
     run_timer(t);
-    collect(t); /* before the wait: what the timer finished must not wait for anything */
-    if (t->finished != NULL) {
+    /* Before the wait: what the timer finished, well or not, must not wait for anything. */
+    if (collect(t) || t->finished != NULL) {
         wait_ms = 0;
     }
     int64_t now_ms = zl_clock_mono_ms();
@@ -660,7 +664,7 @@ static int turn(zl_transport *t, int64_t wait_ms) {
     }
     wait_for_sockets(t, wait_ms);
     run_timer(t);
-    collect(t);
+    (void)collect(t);
     return ZL_OK;
 }
 
