@@ -74,14 +74,14 @@ def close(sock, notify=True):
     """An orderly end: close_notify where there is TLS, then FIN."""
     try:
         if notify and isinstance(sock, ssl.SSLSocket):
-            _send_close_notify(sock)
+            send_close_notify(sock)
         sock.shutdown(socket.SHUT_WR)
     except (OSError, ValueError):
         pass  # the client was faster
     sock.close()
 
 
-def _send_close_notify(sock):
+def send_close_notify(sock):
     # Without blocking, unwrap() sends ours and fails for want of theirs, which nobody waits for.
     sock.settimeout(0)
     try:
