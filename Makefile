@@ -86,6 +86,7 @@ LIB_LUA  := $(sort $(patsubst lib/%,%,$(shell find lib -name '*.lua' 2>/dev/null
 
 CORE_OBJ := $(CORE_SRC:api/%.c=$(CORE)/obj/%.o)
 LUA_OBJ  := $(LUA_SRC:%.c=$(OUT)/obj/%.o)
+BENCHES  := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard bench/*.c)))
 AID_OBJ  := $(TEST_AID:spec/core/%.c=$(CORE)/tests/%.o)
 TESTS    := $(TEST_SRC:spec/core/%.c=$(CORE)/tests/%)
 
@@ -101,7 +102,7 @@ remake = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS
 export LUA CC PKG_CONFIG
 
 .PHONY: all static core core-tests install uninstall clean help test asan memcheck demo lint format \
-        check-warnings headers-alone lint-rules lua-headers deps FORCE
+        check-warnings headers-alone lint-rules lua-headers deps benches bench-fleet FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -110,6 +111,7 @@ static: $(STATIC)  ## the same for hosts that link it: build/<lua>/libzenlayer.a
 core-tests: $(TESTS) ## the C tests of the core: build/core/tests/
 
 core: $(CORE_OBJ)
+benches: $(BENCHES)
 
 $(MODULE): $(LUA_OBJ) $(CORE_OBJ) zenlayer.map
 	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(MODULE_LINK) $(ALL_LDFLAGS) \
@@ -132,6 +134,10 @@ $(CORE)/tests/%.o: spec/core/%.c $(CORE)/flags
 
 $(CORE)/tests/test_%: $(CORE)/tests/test_%.o $(AID_OBJ) $(CORE_OBJ)
 	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ -lcmocka $(ALL_LIBS) -o $@
+
+$(BENCHES): $(BUILD)/%: %.c $(CORE)/flags
+	$(call quiet,CC $<)mkdir -p $(@D) && \
+	    $(CC) $(CORE_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $< $(ALL_LIBS) -o $@
 
 # The flags that the objects of a folder were made with; when they change, the objects are remade.
 same_or_write = mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' >$@.new; \
@@ -190,6 +196,12 @@ demo: ## install what is missing, build, show the module at work against the san
 	@$(remake) all
 	@LUA_CPATH='$(abspath $(OUT))/?.so;;' LUA_PATH='$(abspath lib)/?.lua;;' examples/demo.sh
 
+bench-fleet: ## 10,000 ids against a plain libcurl loop; fails if the module takes over 1.05 times as long
+	@.ci/deps build bench
+	@$(remake) all benches
+	@LUA_CPATH='$(abspath $(OUT))/?.so;;' LUA_PATH='$(abspath lib)/?.lua;;' python3 bench/fleet.py \
+	    --lua '$(LUA)' --floor '$(BUILD)/bench/fleet' --limit 1.05
+
 ASAN_CC    ?= gcc
 ASAN_BUILD := $(BUILD)/asan
 # A folder of one file: the options for the interpreter alone. What the specs start (shells, python,
@@ -222,7 +234,7 @@ lint-rules:
 	@LINT_MODULE=$(MODULE) LINT_OBJ=$(CORE)/obj LINT_CPPFLAGS='$(LUA_CPPFLAGS)' .ci/lint
 
 format: ## clang-format in place
-	clang-format -i $(wildcard *.c api/*.[ch] binding/*.[ch] spec/core/*.[ch])
+	clang-format -i $(wildcard *.c api/*.[ch] binding/*.[ch] spec/core/*.[ch] bench/*.c)
 
 headers-alone: # each header compiles by itself
 	@set -e; for h in $(wildcard api/*.h binding/*.h); do \
@@ -235,7 +247,7 @@ check-warnings: ## everything compiles without a warning: gcc and clang, every L
 	@.ci/deps build warnings
 	@failed=; for cc in gcc clang; do \
 	    remake="$(remake) -k -s CC=$$cc WERROR=1 BUILD=$(BUILD)/check/$$cc"; \
-	    $$remake core core-tests || { failed="$$failed $$cc/core"; continue; }; \
+	    $$remake core core-tests benches || { failed="$$failed $$cc/core"; continue; }; \
 	    for lua in $(FLAVOURS); do \
 	        if ! $(MAKE) -s LUA=$$lua lua-headers >/dev/null 2>&1; then echo "$$cc $$lua: no headers"; \
 	        elif $$remake LUA=$$lua all static headers-alone; then echo "$$cc $$lua: clean"; \
