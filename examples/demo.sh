@@ -40,13 +40,13 @@ done
 endpoint=$(ready_field endpoint)
 echo "$endpoint"
 
-say "stop all of them: three requests, of 100, 100 and 50 ids; their request ids, then the progress"
+say "stop all of them: three requests, of 100, 100 and 50 ids; the progress, then their request ids"
 export ZENLAYER_ACCESS_KEY_ID=SANDBOXKEY ZENLAYER_ACCESS_KEY_SECRET=sandbox-password
 i=1
 while [ "$i" -le 250 ]; do
     printf 'ins-%04d\n' "$i"
     i=$((i + 1))
-done | "${LUA:-lua5.4}" examples/stop_instances.lua --graceful --status \
+done | "${LUA:-lua5.4}" examples/stop_instances.lua --graceful --wait \
     --endpoint "$endpoint" --ca-file "$(ready_field ca_file)"
 
 say "done; the sandbox ends here"

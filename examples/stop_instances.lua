@@ -1,7 +1,8 @@
 #!/usr/bin/env lua5.4
 -- Stop instances from the command line.
 --
---   stop_instances.lua [--graceful] [--status] [--endpoint URL] [--ca-file PATH] [id ...]
+--   stop_instances.lua [--graceful] [--grace SECONDS] [--wait] [--isolate]
+--                      [--endpoint URL] [--ca-file PATH] [id ...]
 --
 -- The key pair comes from ZENLAYER_ACCESS_KEY_ID and ZENLAYER_ACCESS_KEY_SECRET, or a token from
 -- ZENLAYER_TOKEN. Request ids go to stdout, everything else to stderr.
@@ -14,15 +15,15 @@ usage: stop_instances.lua [options] [id ...]
 Asks the API to stop instances. Without ids it reads them from stdin, separated by white space.
 
   --graceful      shut the guest down; without this it is a hard power-off
-  --status        then ask until all of them are STOPPED (for at most 10 minutes)
+  --wait          then wait until all of them are STOPPED (for at most 10 minutes)
+  --grace SECONDS shut the guest down, wait so long, then power off what is not STOPPED; and wait
+  --isolate       do without ids that cannot be stopped, instead of giving up their whole batch
   --endpoint URL  another API than https://console.zenlayer.com
   --ca-file PATH  trust the certificates in this file instead of the system's
   --help          this text
 
 exit status: 0 all were stopped; 1 some or all were not; 2 bad usage
 ]]
-
-local STATUS_PAUSE_S, STATUS_LIMIT_S = 2, 600
 
 local function complain(...)
     io.stderr:write("stop_instances: ", string.format(...), "\n")
@@ -40,8 +41,8 @@ end
 
 local function parse(args)
     local options, ids = {}, {}
-    local flags = { ["--graceful"] = "graceful", ["--status"] = "status" }
-    local values = { ["--endpoint"] = "endpoint", ["--ca-file"] = "ca_file" }
+    local flags = { ["--graceful"] = "graceful", ["--wait"] = "wait", ["--isolate"] = "isolate" }
+    local values = { ["--endpoint"] = "endpoint", ["--ca-file"] = "ca_file", ["--grace"] = "grace" }
     local i, only_ids = 1, false
     while i <= #args do
         local word = args[i]
@@ -62,6 +63,12 @@ local function parse(args)
         end
         i = i + 1
     end
+    if options.grace then
+        local seconds = tonumber(options.grace)
+        options.grace = seconds and seconds > 0 and seconds
+            or bad_usage("--grace needs seconds over 0, not %s", options.grace)
+        options.wait = true
+    end
     return options, ids
 end
 
@@ -76,74 +83,43 @@ local function read_ids()
     return ids
 end
 
+local bar_is_open = false -- a line on the terminal that is not ended yet
+
 -- What is known of every id, after an operation that failed.
 local function report(err)
+    io.stderr:write(bar_is_open and "\n" or "")
     complain("%s", tostring(err))
+    local statuses = err.statuses or {}
     for _, batch in ipairs(err.batches or {}) do
         if batch.outcome == "accepted" then
-            print(batch.request_id)
+            print(batch.request_id or "-") -- the answer that had it was lost
         end
         local failed = {}
         for _, id in ipairs(batch.failed_ids or {}) do
             failed[id] = true
         end
         for _, id in ipairs(batch.instance_ids) do
-            io.stderr:write("  ", failed[id] and "rejected" or batch.outcome, "  ", id, "\n")
+            io.stderr:write("  ", failed[id] and "rejected" or batch.outcome, "  ", id,
+                statuses[id] and "  " .. statuses[id] or "", "\n")
         end
     end
 end
 
 -- The bar, redrawn in place on a terminal; lines, when something changed, elsewhere.
-local function new_progress(total)
+local function new_progress()
     local terminal, width, last = on_terminal(2), 40, nil
-    return function(stopped)
+    return function(progress)
+        local stopped = progress.stopped
+        local total = stopped + progress.pending + progress.failed
         if terminal then
             local full = stopped * width // total
             io.stderr:write("\r[", ("#"):rep(full), ("."):rep(width - full), "] ",
-                ("%d of %d STOPPED"):format(stopped, total), stopped == total and "\n" or "")
+                ("%d of %d STOPPED"):format(stopped, total), progress.pending == 0 and "\n" or "")
+            bar_is_open = progress.pending > 0
         elseif stopped ~= last then
             io.stderr:write(("%d of %d STOPPED\n"):format(stopped, total))
         end
         last = stopped
-    end
-end
-
--- Ask for the statuses until every id is STOPPED. True, or false after saying which are not.
-local function watch(client, ids)
-    local unique, distinct = {}, {}
-    for _, id in ipairs(ids) do
-        if not unique[id] then
-            unique[id] = true
-            distinct[#distinct + 1] = id
-        end
-    end
-    local progress, deadline = new_progress(#distinct), os.time() + STATUS_LIMIT_S
-    while true do
-        local statuses, err = client:describe_instances_status(distinct)
-        if not statuses then
-            complain("%s", tostring(err))
-            return false
-        end
-        local others = {}
-        for _, id in ipairs(distinct) do
-            if statuses[id] ~= "STOPPED" then
-                others[#others + 1] = id
-            end
-        end
-        progress(#distinct - #others)
-        if #others == 0 then
-            return true
-        elseif os.time() >= deadline then
-            complain("not STOPPED after %d s:", STATUS_LIMIT_S)
-            for _, id in ipairs(others) do
-                io.stderr:write("  ", statuses[id] or "not found", "  ", id, "\n")
-            end
-            return false
-        end
-        local _, why = os.execute("sleep " .. STATUS_PAUSE_S)
-        if why == "signal" then -- Ctrl-C goes to the sleep alone
-            os.exit(130, true)
-        end
     end
 end
 
@@ -161,17 +137,19 @@ if not client then
     os.exit(1, true)
 end
 
--- Left out, force_shutdown would be the server's default, which is true. Say what is meant.
-local request_ids, failure = client:stop_instances(ids, { force_shutdown = not options.graceful })
+local request_ids, failure = client:stop_instances(ids, {
+    -- Left out, this would be the server's default, which is true. Say what is meant.
+    force_shutdown = not (options.graceful or options.grace),
+    grace = options.grace,
+    isolate = options.isolate,
+    wait = options.wait,
+    on_progress = options.wait and new_progress(),
+})
+client:close()
 if not request_ids then
     report(failure)
     os.exit(1, true)
 end
 for _, request_id in ipairs(request_ids) do
-    print(request_id)
+    print(request_id or "-") -- the answer that had it was lost
 end
-io.stdout:flush()
-
-local all_stopped = not options.status or watch(client, ids)
-client:close()
-os.exit(all_stopped and 0 or 1, true)

@@ -121,6 +121,11 @@ describe("the README's", function()
                     return client:describe_instances_status({ "a" }, options)
                 end,
             },
+            wait_until_stopped = {
+                list = "wait_options", use = function(options)
+                    return client:wait_until_stopped({}, options) -- no id: it must not begin
+                end,
+            },
             call = {
                 list = "call_options", use = function(options)
                     return client:call("Echo", {}, options)

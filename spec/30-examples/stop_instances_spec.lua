@@ -88,9 +88,9 @@ describe("examples/stop_instances.lua", function()
     end)
 
     it("takes what follows -- for ids", function()
-        local status, _, err = stop { "--graceful", "--", "--status", "-x" }
+        local status, _, err = stop { "--graceful", "--", "--wait", "-x" }
         assert.equal(0, status, err)
-        assert.same({ "--status", "-x" }, box:requests()[1].params.instanceIds)
+        assert.same({ "--wait", "-x" }, box:requests()[1].params.instanceIds)
     end)
 
     it("has one request id for each hundred", function()
@@ -104,10 +104,10 @@ describe("examples/stop_instances.lua", function()
         end
     end)
 
-    it("says line by line how far it is, with --status", function()
+    it("says line by line how far it is, with --wait", function()
         local ids = box:ids(3)
         ids[4] = ids[1]
-        local status, out, err = stop { "--status", table.unpack(ids) }
+        local status, out, err = stop { "--wait", table.unpack(ids) }
         assert.equal(0, status, err)
         assert.equal(request_ids(), out)
         assert.is_nil(err:find("[\r\27]"))
@@ -132,10 +132,11 @@ describe("examples/stop_instances.lua", function()
         box:faults { {
             fault = "status", status = 403, code = "NOT_YOURS", action = "DescribeInstancesStatus",
         } }
-        local status, out, err = stop { "--status", box:ids(1)[1] }
+        local status, out, err = stop { "--wait", box:ids(1)[1] }
         assert.equal(1, status)
         assert.equal(request_ids(), out)
         assert.is_truthy(err:find "^stop_instances: zenlayer: NOT_YOURS: ", err)
+        assert.is_truthy(err:find "\n  accepted  [^\n]+\n$", err)
     end)
 
     it("tells of every id when some were refused", function()
@@ -237,59 +238,65 @@ describe("examples/stop_instances.lua", function()
         assert.is_nil(err:find("s3cret", 1, true))
     end)
 
-    -- Whether a process of this group is asleep between two questions.
-    local function is_pausing(group)
-        for name in lfs.dir "/proc" do
-            local file = name:find "^%d+$" and io.open("/proc/" .. name .. "/stat")
-            local stat = file and file:read "a" or "" -- pid (name) state parent group …
-            if file then
-                file:close()
-            end
-            if stat:find("^%d+ %(sleep%) %u %d+ " .. group .. " ") then
-                return true
+    it("shuts down first and powers off after the grace, with --grace", function()
+        local ids = box:ids(2)
+        local status, out, err = stop { "--grace", "0.1", table.unpack(ids) }
+        assert.equal(0, status, err)
+        local stops = {}
+        for _, request in ipairs(box:requests()) do
+            if request.action == "StopInstances" then
+                stops[#stops + 1] = request
             end
         end
-        return false
-    end
+        assert.equal(stops[1].request_id .. "\n", out)
+        assert.is_false(stops[1].params.forceShutdown)
+        assert.is_true(stops[2].params.forceShutdown)
+        assert.is_truthy(err:find "2 of 2 STOPPED\n$", err)
+    end)
 
-    it("ends at Ctrl-C between two questions", function()
+    it("does without the ids that cannot be stopped, with --isolate", function()
+        local ids = box:ids(3)
+        ids[2] = box:ids(1, "missing-")[1]
+        local status, out, err = stop { "--isolate", table.unpack(ids) }
+        assert.equal(1, status)
+        assert.equal(request_ids(), out)
+        assert.is_truthy(err:find("  accepted  " .. ids[1] .. "\n  accepted  " .. ids[3]
+            .. "\n  rejected  " .. ids[2] .. "\n", 1, true), err)
+    end)
+
+    it("ends at Ctrl-C while it waits", function()
         local command = { "env" }
         for name, value in pairs(KEYS) do
             command[#command + 1] = name .. "=" .. value
         end
         table.move({
             process.lua, "examples/stop_instances.lua", "--endpoint", box.endpoint, "--ca-file",
-            box.ca_file, "--status", box:ids(1, "stuck-")[1],
+            box.ca_file, "--wait", box:ids(1, "stuck-")[1],
         }, 1, 8, #command + 1, command)
-        local shell = ("echo $$ >%s/pid; exec %s"):format(directory, process.command(command))
-        -- A session of its own: the signal goes to all of its processes, as a terminal's would.
-        local words = { "setsid", "-w", "sh", "-c", shell }
-        local pipe = assert(io.popen("exec " .. process.command(words) .. " 2>&1 </dev/null"))
-        local group
-        local ok, message = pcall(process.await, function()
-            group = group or lfs.attributes(directory .. "/pid") and process.read(
-                directory .. "/pid"):match "^(%d+)\n"
-            return group and is_pausing(group)
-        end, "its pause")
-        if ok then
-            process.run { "sh", "-c", "kill -INT -" .. group }
-            ok, message = pcall(process.await, function()
-                return process.read("/proc/" .. group .. "/stat"):find(") Z ", 1, true)
-            end, "its end")
-        end
-        process.run { "sh", "-c", "kill -KILL -" .. assert(group) } -- whatever is left of it
+        local shell = ("echo $$ >%s/pid; exec %s 2>%s/err"):format(directory,
+            process.command(command), directory)
+        local words = process.command { "sh", "-c", shell }
+        local pipe = assert(io.popen("exec " .. words .. " </dev/null"))
+        process.await(function()
+            return lfs.attributes(directory .. "/err")
+                and process.read(directory .. "/err"):find("0 of 1 STOPPED\n", 1, true)
+        end, "its waiting")
+        process.signal(tonumber(process.read(directory .. "/pid"):match "%d+"), "INT")
+        local began = os.time()
         local output = pipe:read "a"
         local _, how, status = pipe:close()
-        assert(ok, message)
+        assert.is_true(os.time() - began <= 3)
         assert.equal("exit", how)
-        assert.equal(130, status, output)
-        assert.equal(request_ids() .. "0 of 1 STOPPED\n", output)
+        assert.equal(1, status)
+        assert.equal("", output)
+        assert.is_truthy(process.read(directory .. "/err"):find("interrupted!", 1, true))
     end)
 
     it("refuses bad usage, and shows the good one", function()
         for _, words in ipairs {
             { "--force", "a" }, { "-s", "a" }, { "a", "--endpoint" }, { "--ca-file" }, { "--" },
-            { "--graceful" }, {}, { "--status=yes", "a" },
+            { "--graceful" }, {}, { "--wait=yes", "a" }, { "--status", "a" },
+            { "--grace", "0", "a" }, { "--grace", "a" },
         } do
             local status, out, err = run(words)
             assert.equal(2, status, table.concat(words, " "))
@@ -305,8 +312,8 @@ describe("examples/stop_instances.lua", function()
             assert.equal(0, status)
             assert.equal("", err)
             for _, word in ipairs {
-                "usage: ", "--graceful", "--status", "--endpoint URL", "--ca-file PATH", "--help",
-                "exit status",
+                "usage: ", "--graceful", "--wait", "--grace SECONDS", "--isolate", "--endpoint URL",
+                "--ca-file PATH", "--help", "exit status",
             } do
                 assert.is_truthy(out:find(word, 1, true), word)
             end

@@ -82,7 +82,7 @@ describe("isolate", function()
         assert.equal(2, err.batches[1].attempts) -- the whole batch's, and its own
     end)
 
-    it("asks nothing when nothing is wrong, and nothing more for a batch of bad ids alone", function()
+    it("asks nothing when nothing is wrong, nothing more when all is", function()
         local client <close> = box:client()
         expect.success(client:stop_instances(box:ids(150), { isolate = true }))
         assert.equal(2, #box:requests())

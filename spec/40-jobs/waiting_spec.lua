@@ -45,13 +45,14 @@ describe("stop_instances with wait", function()
     it("returns when all are STOPPED, with what it returns without", function()
         local client <close> = box:client()
         local ids = box:ids(250)
-        local request_ids, batches = expect.success(client:stop_instances(ids, fast { wait = true }))
+        local wait = fast { wait = true }
+        local request_ids, batches = expect.success(client:stop_instances(ids, wait))
         assert.equal(3, #request_ids)
         expect.partition(ids, batches)
         all_stopped(client, ids)
     end)
 
-    it("asks only for those that are not STOPPED, a hundred at a time, on a page that holds them",
+    it("asks only for those that are not STOPPED, a hundred at a time, on one page",
         function()
             local client <close> = box:client()
             local ids = box:ids(150)
@@ -213,7 +214,7 @@ describe("a grace", function()
     end)
 
     it("is followed by force for what is not STOPPED", function()
-        local client <close> = box:client { service = "zec" } -- where a stop under way may be forced
+        local client <close> = box:client { service = "zec" } -- a stop under way may be forced
         local slow, stopped = box:ids(2, "slow-"), box:ids(1)[1]
         expect.success(client:stop_instances({ stopped }, fast { wait = true }))
         box:mark()
