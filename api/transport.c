@@ -7,15 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "clock.h"
+#include "forked.h"
 #include "transfer.h"
 
 struct zl_transport {
     zl_client *client;
     CURLM *multi;
-    pid_t pid; /* the process whose connections these are */
+    zl_maker maker; /* the process whose connections these are */
     zl_wire wire;
     zl_operation **ops;
     size_t op_count, op_room;
@@ -25,6 +25,7 @@ struct zl_transport {
     zl_transfer *idle;
     int64_t timer_ms; /* when libcurl wants to be called; -1: it does not */
     int64_t wake_ms;  /* when an operation wants to be asked; INT64_MAX: none does */
+    size_t in_flight; /* the client's, when they were asked: operations that others drive count */
     bool multiplexes; /* the last answer came over HTTP/2 */
     bool quick_exit;  /* libcurl can drop a transfer without waiting for its name's resolution */
     bool warming_up;
@@ -59,6 +60,7 @@ const char *zl_transport_curl_version(void) {
  * broken connection must not kill the host: hold the signal back while libcurl works. */
 typedef struct pipe_guard {
     sigset_t before;
+    bool holds;
     bool was_pending;
 } pipe_guard;
 
@@ -69,15 +71,24 @@ static bool sigpipe_is_pending(void) {
     return sigismember(&pending, SIGPIPE) == 1;
 }
 
+/* Again: nothing happens. */
 static void hold_sigpipe(pipe_guard *guard) {
     sigset_t pipe;
+    if (guard->holds) {
+        return;
+    }
     (void)sigemptyset(&pipe);
     (void)sigaddset(&pipe, SIGPIPE);
-    guard->was_pending = sigpipe_is_pending();
     (void)pthread_sigmask(SIG_BLOCK, &pipe, &guard->before);
+    guard->holds = true;
+    /* Only a signal that is blocked can be pending: every frame of a game is spared this call. */
+    guard->was_pending = sigismember(&guard->before, SIGPIPE) == 1 && sigpipe_is_pending();
 }
 
 static void release_sigpipe(const pipe_guard *guard) {
+    if (!guard->holds) {
+        return;
+    }
     if (!guard->was_pending && sigpipe_is_pending()) { /* ours: swallow it */
         sigset_t pipe;
         const struct timespec at_once = {0, 0};
@@ -119,7 +130,7 @@ static bool open_multi(zl_transport *t) {
     if (t->multi == NULL) {
         return false;
     }
-    t->pid = getpid();
+    zl_maker_set(&t->maker);
     t->timer_ms = -1;
     t->wake_ms = INT64_MAX;
     t->finished_tail = &t->finished;
@@ -229,8 +240,8 @@ void zl_transport_free(zl_transport *t) {
     for (size_t i = 0; i < t->op_count; i++) {
         zl_operation_set_driver(t->ops[i], NULL);
     }
-    if (t->multi != NULL && t->pid == getpid()) {
-        pipe_guard guard;
+    if (t->multi != NULL && zl_maker_is_here(&t->maker)) {
+        pipe_guard guard = {0};
         hold_sigpipe(&guard);
         free_transfers(t, t->running);
         free_transfers(t, t->finished);
@@ -248,6 +259,7 @@ void zl_transport_free(zl_transport *t) {
     zl_buf_free(&t->wire.proxy);
     zl_buf_free(&t->wire.no_proxy);
     zl_error_free(&t->warm_up_error);
+    zl_maker_free(&t->maker);
     free(t->ops);
     zl_client_unref(t->client);
     free(t);
@@ -256,7 +268,7 @@ void zl_transport_free(zl_transport *t) {
 /* If this process was forked from the one that made the transport: leave everything of the parent's
  * where it is, and begin with nothing. What was under way is the parent's to finish. */
 static int start_over_after_fork(zl_transport *t) {
-    if (t->pid == getpid()) {
+    if (zl_maker_is_here(&t->maker)) {
         return ZL_OK;
     }
     for (size_t i = 0; i < t->op_count; i++) {
@@ -305,6 +317,7 @@ static bool is_wanted(const zl_transfer *transfer) {
 /* Take a transfer out of the multi handle; the caller owns it then. */
 static void detach(zl_transport *t, zl_transfer *transfer) {
     (void)curl_multi_remove_handle(t->multi, transfer->easy);
+    t->wake_ms = INT64_MIN; /* there is room for another */
     unlink_running(t, transfer);
     t->running_count -= is_wanted(transfer) ? 1 : 0;
 }
@@ -326,6 +339,7 @@ static void abandon(zl_transport *t, zl_transfer *transfer) {
     }
     (void)curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)0);
     (void)curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, "");
+    t->wake_ms = INT64_MIN;
     t->running_count--;
     transfer->op = NULL;
     transfer->is_warm_up = false;
@@ -492,8 +506,8 @@ static void drop_answers(zl_transport *t, const zl_operation *op) {
 }
 
 void zl_transport_drop(zl_transport *t, zl_operation *op) {
-    if (t->pid == getpid()) {
-        pipe_guard guard;
+    if (zl_maker_is_here(&t->maker)) {
+        pipe_guard guard = {0};
         hold_sigpipe(&guard);
         for (zl_transfer *transfer; (transfer = find_for(t->running, op)) != NULL;) {
             abandon(t, transfer);
@@ -543,9 +557,9 @@ static bool may_start(const zl_transport *t, bool opened) {
     return t->multiplexes || t->running_count < t->wire.sockets.connections || !opened;
 }
 
-/* Ask every operation what to do. *wait_ms is lowered to when the next of them wants to be asked.
- */
-static int advance(zl_transport *t, const zl_moment *now, int64_t *wait_ms) {
+/* Ask every operation what to do. */
+static int advance(zl_transport *t, const zl_moment *now) {
+    int64_t wait_ms = INT64_MAX;
     bool opened = false;
     int rc = ZL_OK;
     for (size_t i = 0; i < t->op_count && rc == ZL_OK;) {
@@ -562,47 +576,67 @@ static int advance(zl_transport *t, const zl_moment *now, int64_t *wait_ms) {
             start(t, op, &step, now);
             break;
         case ZL_STEP_DONE: /* the next one moves to place i */
-            *wait_ms = 0;
+            wait_ms = 0;
             zl_transport_drop(t, op);
             break;
         case ZL_STEP_WAIT:
         case ZL_STEP_PENDING:
-            *wait_ms = step.wait_ms < *wait_ms ? step.wait_ms : *wait_ms;
+            wait_ms = step.wait_ms < wait_ms ? step.wait_ms : wait_ms;
             i++;
             break;
         }
     }
     if (opened && t->client->hold) {
-        *wait_ms = 0; /* more may be waiting: the next turn opens the next connection */
+        wait_ms = 0; /* more may be waiting: the next turn opens the next connection */
     }
     t->client->hold = false;
-    t->wake_ms = *wait_ms < INT64_MAX ? now->mono_ms + *wait_ms : INT64_MAX;
+    t->wake_ms = wait_ms < INT64_MAX ? now->mono_ms + wait_ms : INT64_MAX;
+    t->in_flight = t->client->in_flight;
     return rc;
 }
 
 /* --- a turn ----------------------------------------------------------------------------------- */
 
+/* When to act though nothing came: a transfer runs out of time, or an operation wants to be asked.
+ * INT64_MAX: never. */
+static int64_t next_act(const zl_transport *t) {
+    int64_t time = next_expiry(t);
+    if (t->op_count > 0) {
+        int64_t wake_ms = t->in_flight == t->client->in_flight ? t->wake_ms : INT64_MIN;
+        time = wake_ms < time ? wake_ms : time;
+    }
+    return time;
+}
+
+/* The same, or libcurl wants to be called. */
+static int64_t next_due(const zl_transport *t) {
+    int64_t time = next_act(t);
+    return t->timer_ms >= 0 && t->timer_ms < time ? t->timer_ms : time;
+}
+
+static bool timer_is_due(const zl_transport *t) {
+    return t->timer_ms >= 0 && zl_clock_mono_ms() >= t->timer_ms;
+}
+
 static void run_timer(zl_transport *t) {
-    if (t->timer_ms >= 0 && zl_clock_mono_ms() >= t->timer_ms) {
+    if (timer_is_due(t)) {
         int still_running;
         t->timer_ms = -1;
         (void)curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
     }
 }
 
-static int64_t until(int64_t time_ms, int64_t now_ms, int64_t wait_ms) {
-    int64_t left_ms = time_ms > now_ms ? time_ms - now_ms : 0;
-    return left_ms < wait_ms ? left_ms : wait_ms;
-}
-
-static void wait_for_sockets(zl_transport *t, int64_t wait_ms) {
+/* Whether a socket is ready; polls[i].revents say which. */
+static bool wait_for_sockets(zl_transport *t, int64_t wait_ms) {
     zl_sockets *sockets = &t->wire.sockets;
     int timeout = wait_ms > INT_MAX ? INT_MAX : (int)wait_ms;
-    if (poll(sockets->polls, (nfds_t)sockets->count, timeout) <= 0) {
-        return;
-    }
-    /* libcurl's callbacks change the array meanwhile; what is missed that way is still there at the
-     * next turn. */
+    return poll(sockets->polls, (nfds_t)sockets->count, timeout) > 0;
+}
+
+/* libcurl's callbacks change the array meanwhile; what is missed that way is still there at the
+ * next turn. */
+static void serve_sockets(zl_transport *t) {
+    zl_sockets *sockets = &t->wire.sockets;
     for (size_t i = 0; i < sockets->count;) {
         short events = sockets->polls[i].revents;
         if (events == 0) {
@@ -618,53 +652,68 @@ static void wait_for_sockets(zl_transport *t, int64_t wait_ms) {
     }
 }
 
-/* Whether anything had ended. */
-static bool collect(zl_transport *t) {
+static void collect(zl_transport *t) {
     CURLMsg *message;
     int left;
-    bool any = false;
     while ((message = curl_multi_info_read(t->multi, &left)) != NULL) {
         CURLcode rc = message->data.result; /* gone once the handle is removed */
         zl_transfer *transfer = NULL;
         (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
         finish(t, transfer, rc);
-        any = true;
     }
-    return any;
 }
 
-static int turn(zl_transport *t, int64_t wait_ms) {
+/* What the sockets and libcurl's timer have; `ready`: wait_for_sockets said so. */
+static void take_in(zl_transport *t, bool ready) {
+    bool was_ready = zl_sockets_has_ready(&t->wire.sockets);
+    if (ready) {
+        serve_sockets(t);
+    }
+    run_timer(t);
+    collect(t);
+    if (!was_ready && zl_sockets_has_ready(&t->wire.sockets)) {
+        t->wake_ms = INT64_MIN; /* what waited for the first connection need wait no longer */
+    }
+}
+
+/* End what has run out of time, and ask the operations. */
+static int act(zl_transport *t) {
     zl_moment now;
     zl_clock_now(&now);
     if (next_expiry(t) <= now.mono_ms) {
         /* After a long pause between turns: what came in the meantime counts. */
-        wait_for_sockets(t, 0);
-        run_timer(t);
-        (void)collect(t);
+        take_in(t, wait_for_sockets(t, 0));
         if (t->finished != NULL) {
             return ZL_OK;
         }
         expire(t, now.mono_ms);
     }
-    int64_t ops_wait_ms = INT64_MAX;
-    int rc = advance(t, &now, &ops_wait_ms);
-    if (rc != ZL_OK) {
-        return rc;
+    int rc = advance(t, &now);
+    if (rc == ZL_OK) {
+        take_in(t, false); /* what the timer finishes must not wait for anything */
     }
-    wait_ms = ops_wait_ms < wait_ms ? ops_wait_ms : wait_ms;
-    run_timer(t);
-    /* Before the wait: what the timer finished, well or not, must not wait for anything. */
-    if (collect(t) || t->finished != NULL) {
-        wait_ms = 0;
-    }
+    return rc;
+}
+
+/* In most frames of a game nothing is due and nothing came: then this is two readings of the clock
+ * and one poll(2). */
+static int turn(zl_transport *t, int64_t wait_ms, pipe_guard *guard) {
     int64_t now_ms = zl_clock_mono_ms();
-    wait_ms = until(next_expiry(t), now_ms, wait_ms);
-    if (t->timer_ms >= 0) {
-        wait_ms = until(t->timer_ms, now_ms, wait_ms);
+    if (next_act(t) <= now_ms) {
+        hold_sigpipe(guard);
+        int rc = act(t);
+        if (rc != ZL_OK) {
+            return rc;
+        }
+        now_ms = zl_clock_mono_ms();
     }
-    wait_for_sockets(t, wait_ms);
-    run_timer(t);
-    (void)collect(t);
+    int64_t due_ms = next_due(t);
+    int64_t left_ms = due_ms > now_ms && t->finished == NULL ? due_ms - now_ms : 0;
+    bool ready = wait_for_sockets(t, left_ms < wait_ms ? left_ms : wait_ms);
+    if (ready || timer_is_due(t)) {
+        hold_sigpipe(guard);
+        take_in(t, ready);
+    }
     return ZL_OK;
 }
 
@@ -673,9 +722,8 @@ int zl_transport_turn(zl_transport *t, int64_t max_wait_ms) {
     if (rc != ZL_OK) {
         return rc;
     }
-    pipe_guard guard;
-    hold_sigpipe(&guard);
-    rc = turn(t, max_wait_ms > 0 ? max_wait_ms : 0);
+    pipe_guard guard = {0};
+    rc = turn(t, max_wait_ms > 0 ? max_wait_ms : 0, &guard);
     release_sigpipe(&guard);
     return rc;
 }
@@ -703,23 +751,21 @@ bool zl_transport_socket(const zl_transport *t, size_t i, int *fd, int *events) 
 }
 
 int64_t zl_transport_next_timeout_ms(const zl_transport *t) {
-    int64_t time = next_expiry(t);
-    if (t->timer_ms >= 0 && t->timer_ms < time) {
-        time = t->timer_ms;
-    }
-    if (t->op_count > 0 && t->wake_ms < time) {
-        time = t->wake_ms;
-    }
-    if (time == INT64_MAX) {
+    int64_t due_ms = next_due(t);
+    if (due_ms == INT64_MAX) {
         return -1;
     }
     int64_t now_ms = zl_clock_mono_ms();
-    return time > now_ms ? time - now_ms : 0;
+    return due_ms > now_ms ? due_ms - now_ms : 0;
+}
+
+bool zl_transport_has_answer(const zl_transport *t) {
+    return t->finished != NULL;
 }
 
 bool zl_transport_take(zl_transport *t, zl_delivery *out) {
     zl_transfer *transfer = t->finished;
-    if (transfer == NULL || t->pid != getpid()) {
+    if (transfer == NULL || !zl_maker_is_here(&t->maker)) {
         return false;
     }
     *out = (zl_delivery){
@@ -770,7 +816,7 @@ const zl_error *zl_transport_warm_up_error(const zl_transport *t) {
 }
 
 void zl_transport_stop_warming_up(zl_transport *t) {
-    if (!t->warming_up || t->pid != getpid()) {
+    if (!t->warming_up || !zl_maker_is_here(&t->maker)) {
         return;
     }
     zl_transfer *transfer = t->running;
@@ -779,7 +825,7 @@ void zl_transport_stop_warming_up(zl_transport *t) {
     }
     t->warming_up = false;
     if (transfer != NULL) {
-        pipe_guard guard;
+        pipe_guard guard = {0};
         hold_sigpipe(&guard);
         abandon(t, transfer);
         release_sigpipe(&guard);

@@ -157,11 +157,13 @@ static bool deliver_one(lua_State *L, int client_index) {
     return true;
 }
 
+/* Take in every answer. In most frames of a game there is none; then nothing is allocated. */
 static void deliver(lua_State *L, int client_index) {
+    const zlb_client *client = lua_touserdata(L, client_index);
     int top = lua_gettop(L);
     bool more = true;
     luaL_checkstack(L, 20, "zenlayer");
-    while (more) {
+    while (more && client->transport != NULL && zl_transport_has_answer(client->transport)) {
         more = deliver_one(L, client_index);
         lua_settop(L, top);
     }

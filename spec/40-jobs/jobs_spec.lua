@@ -245,6 +245,45 @@ describe("another loop", function()
     end)
 end)
 
+-- A job that waits is not asked in every poll, but at once when there is room for it.
+describe("a job that waits for room goes on when", function()
+    -- Polls until nothing waits for anything but the network.
+    local function settle(client)
+        local limit = os.time() + 20
+        repeat
+            client:poll(0.01)
+            assert(os.time() < limit)
+        until client:next_timeout() > 1
+    end
+
+    it("another job is cancelled", function()
+        local client <close> = box:client { max_concurrency = 1 }
+        box:faults { { fault = "stall", seconds = 30, act = false, times = 1 } }
+        local first = client:submit_call("Echo")
+        local second = client:submit_call("Echo")
+        settle(client)
+        assert.equal(1, #box:requests())
+        assert.is_true(first:cancel())
+        assert.equal(0, client:next_timeout())
+        assert.is_true(second:wait(10))
+        assert.is_truthy(second:result())
+    end)
+
+    it("an operation of one's own has its answer", function()
+        local client <close> = box:client { max_concurrency = 1 }
+        local operation = client:prepare("Echo")
+        assert.equal("send", (operation:step()))
+        local job = client:submit_call("Echo")
+        settle(client)
+        assert.equal(0, #box:requests())
+        operation:reply(1, 200, {}, '{"requestId":"a","response":{}}')
+        assert.equal("done", (operation:step()))
+        assert.equal(0, client:next_timeout())
+        assert.is_true(job:wait(10))
+        assert.is_truthy(job:result())
+    end)
+end)
+
 it("a job's methods want a job", function()
     local client <close> = box:client()
     local job = client:submit_call("Echo")
