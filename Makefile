@@ -34,6 +34,12 @@ LUA_PKG    := $(firstword $(foreach p,$(LUA_PKGS), \
                 'lua >= $(LUA_ABI) lua < $(LUA_ABI).99' 2>/dev/null && echo lua)))
 LUA_CFLAGS := $(if $(LUA_PKG),$(shell $(PKG_CONFIG) --cflags-only-I $(LUA_PKG)))
 endif
+# The library for programs that embed Lua, the static one if there is one; modules link none.
+ifdef LUA_PKG
+LUA_STATIC  = $(shell $(PKG_CONFIG) --variable=libdir $(LUA_PKG))/lib$(patsubst \
+               -l%,%,$(firstword $(shell $(PKG_CONFIG) --libs-only-l $(LUA_PKG)))).a
+LUA_LIBS   ?= $(or $(wildcard $(LUA_STATIC)),$(shell $(PKG_CONFIG) --libs $(LUA_PKG)))
+endif
 
 # ---- flags -------------------------------------------------------------------------------------
 # CFLAGS, CPPFLAGS and LDFLAGS are left to the user; they come last, so they win.
@@ -64,10 +70,12 @@ ALL_CFLAGS    = -std=c11 $(OPTIMIZE) -fPIC -fvisibility=hidden -pthread $(WARNIN
 ifeq ($(shell uname -s),Darwin)
 LIBFLAG     ?= -bundle -undefined dynamic_lookup
 MODULE_LINK  = $(LIBFLAG) -Wl,-exported_symbol,_luaopen_*
+EXPORT_ALL   =
 else
 LIBFLAG     ?= -shared
 MODULE_LINK  = $(LIBFLAG) -Wl,-z,nodelete -Wl,--version-script=zenlayer.map
 PROGRAM_LINK = -Wl,--as-needed -Wl,-z,relro -Wl,-z,now
+EXPORT_ALL   = -Wl,-E
 endif
 ALL_LDFLAGS   = $(PROGRAM_LINK) $(LDFLAGS)
 ALL_LIBS      = $(DEPS_LIBS) -lm $(LIBS)
@@ -77,6 +85,7 @@ OUT      := $(BUILD)/$(FLAVOUR)
 CORE     := $(BUILD)/core
 MODULE   := $(OUT)/zenlayer.so
 STATIC   := $(OUT)/libzenlayer.a
+EMBED    := $(OUT)/embed
 
 CORE_SRC := $(sort $(wildcard api/*.c))
 LUA_SRC  := lua_zenlayer.c $(sort $(wildcard binding/*.c))
@@ -86,7 +95,7 @@ LIB_LUA  := $(sort $(patsubst lib/%,%,$(shell find lib -name '*.lua' 2>/dev/null
 
 CORE_OBJ := $(CORE_SRC:api/%.c=$(CORE)/obj/%.o)
 LUA_OBJ  := $(LUA_SRC:%.c=$(OUT)/obj/%.o)
-BENCHES  := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard bench/*.c)))
+FLOOR    := $(BUILD)/bench/fleet
 AID_OBJ  := $(TEST_AID:spec/core/%.c=$(CORE)/tests/%.o)
 TESTS    := $(TEST_SRC:spec/core/%.c=$(CORE)/tests/%)
 
@@ -101,17 +110,19 @@ JOBS  := $(shell nproc 2>/dev/null || echo 2)
 remake = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS))
 export LUA CC PKG_CONFIG
 
-.PHONY: all static core core-tests install uninstall clean help test asan memcheck demo lint format \
-        check-warnings headers-alone lint-rules lua-headers deps benches bench-fleet FORCE
+.PHONY: all static embed core core-tests install uninstall clean help test asan memcheck demo \
+        benches bench-fleet bench-poll lint format check-warnings headers-alone lint-rules \
+        lua-headers deps FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
 all: $(MODULE)     ## the module, build/<lua>/zenlayer.so (LUA=lua5.4; or lua5.1, lua5.2, lua5.3, luajit)
 static: $(STATIC)  ## the same for hosts that link it: build/<lua>/libzenlayer.a
+embed: $(EMBED)    ## such a host, build/<lua>/embed (examples/embed/main.c)
 core-tests: $(TESTS) ## the C tests of the core: build/core/tests/
 
 core: $(CORE_OBJ)
-benches: $(BENCHES)
+benches: $(FLOOR)
 
 $(MODULE): $(LUA_OBJ) $(CORE_OBJ) zenlayer.map
 	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(MODULE_LINK) $(ALL_LDFLAGS) \
@@ -119,6 +130,18 @@ $(MODULE): $(LUA_OBJ) $(CORE_OBJ) zenlayer.map
 
 $(STATIC): $(LUA_OBJ) $(CORE_OBJ)
 	$(call quiet,AR $@)rm -f $@ && $(AR) rcs $@ $^
+
+# Programs with a Lua of their own. They export that Lua's functions, because the C modules that they
+# load take them from there: lua-cjson does.
+HOST_LIBS = $(EXPORT_ALL) $(LUA_LIBS) $(ALL_LIBS) -ldl
+$(EMBED): $(OUT)/obj/examples/embed/main.o $(STATIC)
+	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ $(HOST_LIBS) -o $@
+
+# The linker puts the bench's own functions between transport and libcurl, to time each call.
+TIMED := socket_action add_handle remove_handle
+$(OUT)/bench-poll: $(OUT)/obj/bench/poll.o $(STATIC)
+	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(TIMED:%=-Wl,--wrap=curl_multi_%) $^ \
+	    $(HOST_LIBS) -o $@
 
 $(CORE)/obj/%.o: api/%.c $(CORE)/flags
 	$(call quiet,CC $<)mkdir -p $(@D) && \
@@ -162,7 +185,7 @@ $(OUT)/flags: FORCE
 	    exit 1; }
 	@$(call same_or_write,$(CC) $(LUA_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS))
 
--include $(wildcard $(CORE)/obj/*.d $(CORE)/tests/*.d $(OUT)/obj/*.d $(OUT)/obj/binding/*.d)
+-include $(wildcard $(CORE)/obj/*.d $(CORE)/tests/*.d $(OUT)/obj/*.d $(OUT)/obj/*/*.d $(OUT)/obj/examples/*/*.d)
 
 # ---- install -----------------------------------------------------------------------------------
 define install_lua
@@ -188,7 +211,7 @@ deps: ## what building and testing need (on Debian and Ubuntu it is installed)
 
 test: ## install what is missing, build, run every test; TESTS_ONLY="file…" for some of them
 	@.ci/deps build test
-	@$(remake) all core-tests
+	@$(remake) all core-tests embed
 	@$(run) --build $(BUILD) $(TESTS_ONLY)
 
 demo: ## install what is missing, build, show the module at work against the sandbox
@@ -200,7 +223,12 @@ bench-fleet: ## 10,000 ids against a plain libcurl loop; fails if the module tak
 	@.ci/deps build bench
 	@$(remake) all benches
 	@LUA_CPATH='$(abspath $(OUT))/?.so;;' LUA_PATH='$(abspath lib)/?.lua;;' python3 bench/fleet.py \
-	    --lua '$(LUA)' --floor '$(BUILD)/bench/fleet' --limit 1.05
+	    --lua '$(LUA)' --floor '$(FLOOR)' --limit 1.05
+
+bench-poll: ## what a frame of client:poll(0) costs beside libcurl alone; BENCH_ARGS="--frame-us 1000"
+	@.ci/deps build demo
+	@$(remake) $(OUT)/bench-poll
+	@bench/poll.sh $(OUT)/bench-poll $(BENCH_ARGS)
 
 ASAN_CC    ?= gcc
 ASAN_BUILD := $(BUILD)/asan
@@ -211,7 +239,7 @@ asan: export ASAN_OPTIONS = handle_segv=2:abort_on_error=0:detect_leaks=0:includ
 asan: export UBSAN_OPTIONS = print_stacktrace=1
 asan: ## the tests of core and binding under AddressSanitizer (with leaks) and UBSan
 	@.ci/deps build test
-	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined all core-tests
+	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined all core-tests embed
 	@mkdir -p $(ASAN_OWN) && for name in $(notdir $(TESTS)) $$(basename "$$(command -v $(LUA))"); do \
 	    echo detect_leaks=1 >$(ASAN_OWN)/$$name; done
 	@$(run) --build $(ASAN_BUILD) --timeout 900 \
@@ -221,7 +249,7 @@ VALGRIND ?= valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-
             --show-leak-kinds=definite --num-callers=30
 memcheck: ## the same tests under valgrind
 	@.ci/deps build test memcheck
-	@$(remake) all core-tests
+	@$(remake) all core-tests embed
 	@$(run) --build $(BUILD) --timeout 1800 --wrap '$(VALGRIND)' $(TESTS_ONLY)
 
 lint: ## format, static analysis, and the rules of the house
@@ -234,7 +262,7 @@ lint-rules:
 	@LINT_MODULE=$(MODULE) LINT_OBJ=$(CORE)/obj LINT_CPPFLAGS='$(LUA_CPPFLAGS)' .ci/lint
 
 format: ## clang-format in place
-	clang-format -i $(wildcard *.c api/*.[ch] binding/*.[ch] spec/core/*.[ch] bench/*.c)
+	clang-format -i $(wildcard *.c api/*.[ch] binding/*.[ch] spec/core/*.[ch] bench/*.c examples/*/*.c)
 
 headers-alone: # each header compiles by itself
 	@set -e; for h in $(wildcard api/*.h binding/*.h); do \
@@ -250,7 +278,7 @@ check-warnings: ## everything compiles without a warning: gcc and clang, every L
 	    $$remake core core-tests benches || { failed="$$failed $$cc/core"; continue; }; \
 	    for lua in $(FLAVOURS); do \
 	        if ! $(MAKE) -s LUA=$$lua lua-headers >/dev/null 2>&1; then echo "$$cc $$lua: no headers"; \
-	        elif $$remake LUA=$$lua all static headers-alone; then echo "$$cc $$lua: clean"; \
+	        elif $$remake LUA=$$lua all embed $(BUILD)/check/$$cc/$$lua/bench-poll headers-alone; then echo "$$cc $$lua: clean"; \
 	        else failed="$$failed $$cc/$$lua"; fi; done; done; \
 	    test -z "$$failed" || { echo "check-warnings: failed:$$failed" >&2; exit 1; }
 
