@@ -158,7 +158,7 @@ $(CORE)/tests/%.o: spec/core/%.c $(CORE)/flags
 $(CORE)/tests/test_%: $(CORE)/tests/test_%.o $(AID_OBJ) $(CORE_OBJ)
 	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ -lcmocka $(ALL_LIBS) -o $@
 
-$(BENCHES): $(BUILD)/%: %.c $(CORE)/flags
+$(FLOOR): bench/fleet.c $(CORE)/flags
 	$(call quiet,CC $<)mkdir -p $(@D) && \
 	    $(CC) $(CORE_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $< $(ALL_LIBS) -o $@
 
