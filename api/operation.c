@@ -194,6 +194,14 @@ static int next_task(zl_operation *op, const zl_moment *now, zl_task **out) {
 
 /* --- settling --------------------------------------------------------------------------------- */
 
+/* Parts that will not be sent again: what is true of their batch is true of them. */
+static void leave_parts(zl_operation *op) {
+    for (; op->parts != NULL; op->parts = op->parts->next) {
+        op->error.outcome = zl_outcome_max(op->error.outcome, op->parts->call.outcome);
+    }
+    op->parts_tail = &op->parts;
+}
+
 static void note_failure(zl_operation *op, const zl_error *error, bool stops) {
     zl_outcome outcome = zl_outcome_max(op->error.outcome, error->outcome);
     if (!op->error.is_set) {
@@ -202,6 +210,9 @@ static void note_failure(zl_operation *op, const zl_error *error, bool stops) {
     }
     op->error.outcome = outcome;
     op->stopping = op->stopping || (stops && !op->continue_on_error);
+    if (op->stopping) {
+        leave_parts(op);
+    }
 }
 
 static void deactivate(zl_operation *op, const zl_task *t) {
@@ -222,8 +233,8 @@ static void settle_task(zl_operation *op, zl_task *t) {
     op->incomplete = op->incomplete || !zl_error_ok(error) || !zl_buf_ok(&t->call.request_id);
     if (error->is_set) {
         /* To be told which ids are bad is what isolation is for: it holds up nobody. */
-        bool isolated = op->isolate && error->outcome == ZL_OUTCOME_REJECTED &&
-                        zl_task_is_about_ids(zl_buf_view(&error->code));
+        bool about_ids = t->failed_ids.count > 0 || zl_task_is_about_ids(zl_buf_view(&error->code));
+        bool isolated = op->isolate && error->outcome == ZL_OUTCOME_REJECTED && about_ids;
         note_failure(op, error, !isolated);
     }
 }
@@ -305,6 +316,9 @@ static zl_task *new_part(zl_operation *op, const zl_task *whole, size_t count) {
 static void queue_part(zl_operation *op, zl_task *t) {
     *op->parts_tail = t;
     op->parts_tail = &t->next;
+    if (op->stopping) {
+        leave_parts(op);
+    }
 }
 
 /* The parts take the place of the whole, which is freed. False, with nothing changed and the parts
@@ -459,14 +473,14 @@ static void abandon_active(zl_operation *op, zl_code code, zl_view message, int6
 /* The calls end here, in flight or not; a waiting does not follow. */
 static void give_up(zl_operation *op, zl_code code, zl_view message, int64_t retry_after_s,
                     bool in_flight_too) {
-    abandon_active(op, code, message, retry_after_s, in_flight_too);
-    for (zl_task *t; (t = op->parts) != NULL;) {
-        op->parts = t->next;
-        t->next = NULL;
-        zl_call_give_up(&t->call, code, message, retry_after_s);
-        settle_task(op, t);
-    }
+    zl_task *part = op->parts;
+    op->parts = NULL;
     op->parts_tail = &op->parts;
+    for (; part != NULL; part = part->next) {
+        zl_call_give_up(&part->call, code, message, retry_after_s);
+        settle_task(op, part);
+    }
+    abandon_active(op, code, message, retry_after_s, in_flight_too);
     zl_error reason = {0}; /* for what was never begun */
     zl_error_set(&reason, code, message);
     reason.retryable = code == ZL_CODE_DEADLINE_EXCEEDED;

@@ -94,6 +94,7 @@ int zl_operation_new_wait(zl_operation **out, zl_client *client,
         return rc;
     }
     zl_operation *op = *out;
+    op->watch.options.grace_ms = 0; /* there was no stop to be gentle in */
     for (size_t i = 0; i < op->ids.count; i++) {
         zl_watch_add(&op->watch, i, 0);
     }
