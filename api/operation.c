@@ -246,7 +246,8 @@ static void note_failed_ids(zl_operation *op, zl_task *t, const zl_answer *answe
     zl_error_set(error, ZL_CODE_PARTIAL_FAILURE, (zl_view){NULL, 0});
     zl_buf_addf(&error->message, "%zu of the ids could not be stopped", t->failed_ids.count);
     zl_buf_set(&error->request_id, answer->request_id);
-    error->outcome = ZL_OUTCOME_REJECTED;
+    /* A lost attempt may be why: it may have stopped just these. */
+    error->outcome = t->in_doubt ? ZL_OUTCOME_UNKNOWN : ZL_OUTCOME_REJECTED;
     error->http_status = answer->status;
     error->attempts = t->call.attempts;
 }
@@ -748,6 +749,7 @@ bool zl_operation_answered(zl_operation *op, size_t n, const zl_moment *now,
     zl_policy policy = policy_of(op, t);
     zl_answer judged = *answer;
     judged.is_well_formed = answer->is_well_formed && (is_look(t) || fits(op, t, answer));
+    t->in_doubt = t->call.outcome == ZL_OUTCOME_UNKNOWN;
     zl_call_answered(zl_task_current(t), &op->client->retry, &policy, now, &judged);
     settle(op, t, now, answer);
     return true;

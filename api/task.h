@@ -26,6 +26,7 @@ typedef struct zl_task {
     zl_look look;
     bool was_looked_at; /* a part of a batch that was looked at, or cannot be */
     bool confirmed;     /* by a look */
+    bool in_doubt;      /* an attempt was lost before the one that was answered last */
     int inherited;      /* attempts of the batch that this is a part of; in call.attempts too */
     zl_ids failed_ids;
     struct zl_task *next;   /* in the queue of parts, or among the forced stops of a batch */

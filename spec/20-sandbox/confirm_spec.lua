@@ -58,6 +58,17 @@ describe("a lost stop that was done", function()
         assert.equal("status", batches[2].confirmed_by)
     end)
 
+    it("leaves ids unknown that zec then says have failed", function()
+        local client <close> = box:client { service = "zec" }
+        box:faults { { fault = "reset_after", action = "StopInstances", times = 1 } }
+        local ids = box:ids(2)
+        local err = expect.failure({ code = "PARTIAL_FAILURE", outcome = "unknown", attempts = 2 },
+            client:stop_instances(ids, { force_shutdown = false }))
+        assert.same(ids, box:requests()[1].acted_ids)
+        assert.same(ids, err.batches[1].failed_ids)
+        assert.equal("unknown", err.batches[1].error.outcome)
+    end)
+
     it("is so in service zec too", function()
         local client <close> = box:client { service = "zec" }
         box:faults {

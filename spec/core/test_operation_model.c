@@ -271,7 +271,6 @@ static void check_account(world *w, size_t op) {
     op_truth *o = &w->ops[op];
     size_t ids = 0, count = zl_operation_count(o->op);
     zl_outcome worst = ZL_OUTCOME_ACCEPTED;
-    bool partial = false;
     CHECK(w, zl_operation_is_done(o->op) && !zl_operation_is_incomplete(o->op));
     for (size_t n = 1; n <= count; n++) {
         const call_truth *c = &o->calls[n];
@@ -293,18 +292,20 @@ static void check_account(world *w, size_t op) {
         CHECK(w, b.error != NULL || !failed || c->sends == 0);
         if (b.error != NULL) {
             CHECK(w, b.error->code.len > 0 && b.error->attempts == c->sends);
-            CHECK(w, c->failed_ids > 0 || b.error->outcome == b.outcome);
+            /* Ids that have failed are refused for sure only if no attempt was lost before. */
+            zl_outcome of_failed = c->ambiguous ? ZL_OUTCOME_UNKNOWN : ZL_OUTCOME_REJECTED;
+            CHECK(w, b.error->outcome == (c->failed_ids > 0 ? of_failed : b.outcome));
+            worst = zl_outcome_max(worst, b.error->outcome);
         }
         CHECK(w, b.outcome != ZL_OUTCOME_ACCEPTED || b.request_id.len > 0);
         worst = zl_outcome_max(worst, b.outcome);
-        partial = partial || c->failed_ids > 0;
     }
     CHECK(w, ids == o->ids);
     const zl_error *e = zl_operation_error(o->op);
-    CHECK(w, (e == NULL) == (worst == ZL_OUTCOME_ACCEPTED && !partial));
+    CHECK(w, (e == NULL) == (worst == ZL_OUTCOME_ACCEPTED));
     if (e != NULL) {
         CHECK(w, e->code.len > 0 && e->message.data != NULL);
-        CHECK(w, e->outcome == zl_outcome_max(worst, partial ? ZL_OUTCOME_REJECTED : worst));
+        CHECK(w, e->outcome == worst);
     }
     if (e != NULL && w->weather.fair && o->max_attempts > 1) {
         CHECK(w, w->now_ms >= o->deadline_ms); /* a wrong clock alone stops nobody */
