@@ -86,6 +86,8 @@ CORE     := $(BUILD)/core
 MODULE   := $(OUT)/zenlayer.so
 STATIC   := $(OUT)/libzenlayer.a
 EMBED    := $(OUT)/embed
+THREADS  := $(OUT)/threads
+HOSTS    := $(EMBED) $(THREADS)
 
 CORE_SRC := $(sort $(wildcard api/*.c))
 LUA_SRC  := lua_zenlayer.c $(sort $(wildcard binding/*.c))
@@ -110,8 +112,8 @@ JOBS  := $(shell nproc 2>/dev/null || echo 2)
 remake = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS))
 export LUA CC PKG_CONFIG
 
-.PHONY: all static embed core core-tests install uninstall clean help test asan memcheck demo \
-        benches bench-fleet bench-poll lint format check-warnings headers-alone lint-rules \
+.PHONY: all static embed hosts core core-tests install uninstall clean help test asan memcheck tsan \
+        demo benches bench-fleet bench-poll lint format check-warnings headers-alone lint-rules \
         lua-headers deps FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -122,6 +124,7 @@ embed: $(EMBED)    ## such a host, build/<lua>/embed (examples/embed/main.c)
 core-tests: $(TESTS) ## the C tests of the core: build/core/tests/
 
 core: $(CORE_OBJ)
+hosts: $(HOSTS)
 benches: $(FLOOR)
 
 $(MODULE): $(LUA_OBJ) $(CORE_OBJ) zenlayer.map
@@ -135,6 +138,9 @@ $(STATIC): $(LUA_OBJ) $(CORE_OBJ)
 # load take them from there: lua-cjson does.
 HOST_LIBS = $(EXPORT_ALL) $(LUA_LIBS) $(ALL_LIBS) -ldl
 $(EMBED): $(OUT)/obj/examples/embed/main.o $(STATIC)
+	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ $(HOST_LIBS) -o $@
+
+$(THREADS): $(OUT)/obj/spec/support/threads.o
 	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ $(HOST_LIBS) -o $@
 
 # The linker puts the bench's own functions between transport and libcurl, to time each call.
@@ -185,7 +191,7 @@ $(OUT)/flags: FORCE
 	    exit 1; }
 	@$(call same_or_write,$(CC) $(LUA_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS))
 
--include $(wildcard $(CORE)/obj/*.d $(CORE)/tests/*.d $(OUT)/obj/*.d $(OUT)/obj/*/*.d $(OUT)/obj/examples/*/*.d)
+-include $(wildcard $(CORE)/obj/*.d $(CORE)/tests/*.d $(OUT)/obj/*.d $(OUT)/obj/*/*.d $(OUT)/obj/*/*/*.d)
 
 # ---- install -----------------------------------------------------------------------------------
 define install_lua
@@ -211,7 +217,7 @@ deps: ## what building and testing need (on Debian and Ubuntu it is installed)
 
 test: ## install what is missing, build, run every test; TESTS_ONLY="file…" for some of them
 	@.ci/deps build test
-	@$(remake) all core-tests embed
+	@$(remake) all core-tests hosts
 	@$(run) --build $(BUILD) $(TESTS_ONLY)
 
 demo: ## install what is missing, build, show the module at work against the sandbox
@@ -239,8 +245,8 @@ asan: export ASAN_OPTIONS = handle_segv=2:abort_on_error=0:detect_leaks=0:includ
 asan: export UBSAN_OPTIONS = print_stacktrace=1
 asan: ## the tests of core and binding under AddressSanitizer (with leaks) and UBSan
 	@.ci/deps build test
-	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined all core-tests embed
-	@mkdir -p $(ASAN_OWN) && for name in $(notdir $(TESTS)) $$(basename "$$(command -v $(LUA))"); do \
+	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined all core-tests hosts
+	@mkdir -p $(ASAN_OWN) && for name in $(notdir $(TESTS) $(THREADS)) $$(basename "$$(command -v $(LUA))"); do \
 	    echo detect_leaks=1 >$(ASAN_OWN)/$$name; done
 	@$(run) --build $(ASAN_BUILD) --timeout 900 \
 	    --preload "$$($(ASAN_CC) -print-file-name=libasan.so)" $(TESTS_ONLY)
@@ -249,8 +255,20 @@ VALGRIND ?= valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-
             --show-leak-kinds=definite --num-callers=30
 memcheck: ## the same tests under valgrind
 	@.ci/deps build test memcheck
-	@$(remake) all core-tests embed
+	@$(remake) all core-tests hosts
 	@$(run) --build $(BUILD) --timeout 1800 --wrap '$(VALGRIND)' $(TESTS_ONLY)
+
+# The interpreter of the specs stays an ordinary one; the program that they start, and the module that
+# it loads, are those with ThreadSanitizer in them.
+TSAN_CC    ?= gcc
+TSAN_BUILD := $(BUILD)/tsan
+tsan: export TSAN_OPTIONS = halt_on_error=0
+tsan: ## eight threads with a Lua state each under ThreadSanitizer
+	@CC='$(TSAN_CC)' .ci/deps build test tsan
+	@$(remake) all
+	@$(remake) BUILD=$(TSAN_BUILD) CC='$(TSAN_CC)' SANITIZE=thread all $(TSAN_BUILD)/$(FLAVOUR)/threads
+	@ZENLAYER_TEST_SLOW=1 ZENLAYER_TEST_THREADS='$(abspath $(TSAN_BUILD)/$(FLAVOUR))' \
+	    $(run) --build $(BUILD) spec/50-processes/threads_spec.lua
 
 lint: ## format, static analysis, and the rules of the house
 	@.ci/deps build lint
@@ -262,7 +280,7 @@ lint-rules:
 	@LINT_MODULE=$(MODULE) LINT_OBJ=$(CORE)/obj LINT_CPPFLAGS='$(LUA_CPPFLAGS)' .ci/lint
 
 format: ## clang-format in place
-	clang-format -i $(wildcard *.c api/*.[ch] binding/*.[ch] spec/core/*.[ch] bench/*.c examples/*/*.c)
+	clang-format -i $(wildcard *.c api/*.[ch] binding/*.[ch] spec/core/*.[ch] spec/support/*.c bench/*.c examples/*/*.c)
 
 headers-alone: # each header compiles by itself
 	@set -e; for h in $(wildcard api/*.h binding/*.h); do \
@@ -278,7 +296,7 @@ check-warnings: ## everything compiles without a warning: gcc and clang, every L
 	    $$remake core core-tests benches || { failed="$$failed $$cc/core"; continue; }; \
 	    for lua in $(FLAVOURS); do \
 	        if ! $(MAKE) -s LUA=$$lua lua-headers >/dev/null 2>&1; then echo "$$cc $$lua: no headers"; \
-	        elif $$remake LUA=$$lua all embed $(BUILD)/check/$$cc/$$lua/bench-poll headers-alone; then echo "$$cc $$lua: clean"; \
+	        elif $$remake LUA=$$lua all hosts $(BUILD)/check/$$cc/$$lua/bench-poll headers-alone; then echo "$$cc $$lua: clean"; \
 	        else failed="$$failed $$cc/$$lua"; fi; done; done; \
 	    test -z "$$failed" || { echo "check-warnings: failed:$$failed" >&2; exit 1; }
 
