@@ -99,7 +99,7 @@ local function report(err)
             failed[id] = true
         end
         for _, id in ipairs(batch.instance_ids) do
-            io.stderr:write("  ", failed[id] and "rejected" or batch.outcome, "  ", id,
+            io.stderr:write("  ", failed[id] and batch.error.outcome or batch.outcome, "  ", id,
                 statuses[id] and "  " .. statuses[id] or "", "\n")
         end
     end
