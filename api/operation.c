@@ -426,7 +426,7 @@ static bool isolate_by_status(zl_operation *op, zl_task *t, const zl_answer *ans
 static void settle_look(zl_operation *op, zl_task *t, const zl_answer *answer) {
     bool answered = answer != NULL && t->look_call.outcome == ZL_OUTCOME_ACCEPTED;
     if (t->look == ZL_LOOK_ISOLATE) {
-        if ((answered && isolate_by_status(op, t, answer)) || halve(op, t)) {
+        if ((answered && isolate_by_status(op, t, answer)) || (!op->stopping && halve(op, t))) {
             return;
         }
     } else if (answered && zl_task_is_confirmed_by(t, &op->ids, answer)) {

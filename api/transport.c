@@ -28,6 +28,7 @@ struct zl_transport {
     size_t in_flight; /* the client's, when they were asked: operations that others drive count */
     bool multiplexes; /* the last answer came over HTTP/2 */
     bool quick_exit;  /* libcurl can drop a transfer without waiting for its name's resolution */
+    bool ended;       /* a transfer did, in this turn */
     bool warming_up;
     zl_error warm_up_error;
 };
@@ -317,6 +318,7 @@ static bool is_wanted(const zl_transfer *transfer) {
 /* Take a transfer out of the multi handle; the caller owns it then. */
 static void detach(zl_transport *t, zl_transfer *transfer) {
     (void)curl_multi_remove_handle(t->multi, transfer->easy);
+    t->ended = true;
     t->wake_ms = INT64_MIN; /* there is room for another */
     unlink_running(t, transfer);
     t->running_count -= is_wanted(transfer) ? 1 : 0;
@@ -339,6 +341,7 @@ static void abandon(zl_transport *t, zl_transfer *transfer) {
     }
     (void)curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)0);
     (void)curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, "");
+    t->ended = true;
     t->wake_ms = INT64_MIN;
     t->running_count--;
     transfer->op = NULL;
@@ -690,7 +693,7 @@ static int act(zl_transport *t) {
     }
     int rc = advance(t, &now);
     if (rc == ZL_OK) {
-        take_in(t, false); /* what the timer finishes must not wait for anything */
+        take_in(t, false);
     }
     return rc;
 }
@@ -699,6 +702,7 @@ static int act(zl_transport *t) {
  * and one poll(2). */
 static int turn(zl_transport *t, int64_t wait_ms, pipe_guard *guard) {
     int64_t now_ms = zl_clock_mono_ms();
+    t->ended = false;
     if (next_act(t) <= now_ms) {
         hold_sigpipe(guard);
         int rc = act(t);
@@ -708,7 +712,10 @@ static int turn(zl_transport *t, int64_t wait_ms, pipe_guard *guard) {
         now_ms = zl_clock_mono_ms();
     }
     int64_t due_ms = next_due(t);
-    int64_t left_ms = due_ms > now_ms && t->finished == NULL ? due_ms - now_ms : 0;
+    int64_t left_ms = due_ms > now_ms ? due_ms - now_ms : 0;
+    if (t->finished != NULL || t->ended) { /* well or not: it must not wait for anything */
+        left_ms = 0;
+    }
     bool ready = wait_for_sockets(t, left_ms < wait_ms ? left_ms : wait_ms);
     if (ready || timer_is_due(t)) {
         hold_sigpipe(guard);
