@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc.h"
 #include "support.h"
 
 enum { SEEDS = 5000, IDS_MAX = 1000, FLIGHTS_MAX = 16, STEPS_MAX = 200000 };
@@ -48,6 +49,8 @@ typedef struct world {
     zl_operation *op;
     zl_operation_options options;
     bool is_wait, zec, bmc, refused_hard, cancelled;
+    bool out_of_memory; /* some allocation of the core fails, or all from some on */
+    int failed_steps;
     zl_tristate force;
     int64_t now_ms, ends_ms;
     size_t count;
@@ -321,8 +324,11 @@ static void check_stop_account(world *w) {
 
 static void check_end(world *w) {
     const zl_error *error = zl_operation_error(w->op);
-    CHECK(w, !zl_operation_is_incomplete(w->op));
     CHECK(w, w->client->in_flight == 0);
+    CHECK(w, !zl_operation_is_incomplete(w->op) || w->out_of_memory);
+    if (zl_operation_is_incomplete(w->op)) { /* then nobody is shown it */
+        return;
+    }
     if (!w->is_wait) {
         check_stop_account(w);
     }
@@ -387,14 +393,17 @@ static void make_operation(world *w) {
                : rng_chance(r, 0.5)    ? ZL_TRUE
                                        : ZL_FALSE;
     add_ids(&ids, "i-", w->count);
+    if (w->out_of_memory) {
+        alloc_fail_at(1 + rng_below(r, 300), rng_chance(r, 0.2));
+    }
     int rc = w->is_wait ? zl_operation_new_wait(&w->op, w->client, o, &now, &ids)
                         : zl_operation_new_stop(&w->op, w->client, o, &now, &ids, w->force);
-    CHECK(w, rc == ZL_OK);
+    CHECK(w, rc == ZL_OK || (w->out_of_memory && rc == ZL_ERR_NOMEM && w->op == NULL));
 }
 
-static void make_world(world *w, uint64_t seed) {
+static void make_world(world *w, uint64_t seed, bool out_of_memory) {
     rng *r = &w->rng;
-    *w = (world){.seed = seed, .rng = {seed}};
+    *w = (world){.seed = seed, .rng = {seed}, .out_of_memory = out_of_memory};
     double most = rng_chance(r, 0.2) ? 0.6 : 0.15;
     w->client = new_client();
     w->client->max_concurrency = 1 + rng_below(r, FLIGHTS_MAX - 1);
@@ -415,8 +424,14 @@ static int64_t drive(world *w) {
     for (;;) {
         zl_step step;
         zl_moment now = now_of(w);
-        CHECK(w, zl_operation_step(w->op, &now, &step) == ZL_OK);
-        if (step.kind == ZL_STEP_SEND) {
+        int rc = zl_operation_step(w->op, &now, &step);
+        CHECK(w, rc == ZL_OK || (w->out_of_memory && rc == ZL_ERR_NOMEM));
+        if (rc != ZL_OK) {
+            if (++w->failed_steps == 3) { /* it will not get better */
+                w->cancelled = true;
+                CHECK(w, zl_operation_cancel(w->op, ZL_LIT("out of memory")));
+            }
+        } else if (step.kind == ZL_STEP_SEND) {
             check_send(w, &step);
         } else if (step.kind == ZL_STEP_DONE) {
             return INT64_MAX;
@@ -427,54 +442,74 @@ static int64_t drive(world *w) {
     }
 }
 
-static void run(uint64_t seed) {
-    static world w; /* large */
-    make_world(&w, seed);
+static void play(world *w) {
     for (size_t steps = 0;; steps++) {
-        CHECK(&w, steps < STEPS_MAX); /* it comes to an end, and does not spin */
-        if (rng_chance(&w.rng, w.cancels) && !zl_operation_is_done(w.op)) {
-            w.cancelled = true;
-            CHECK(&w, zl_operation_cancel(w.op, ZL_LIT("enough")));
+        CHECK(w, steps < STEPS_MAX); /* it comes to an end, and does not spin */
+        if (rng_chance(&w->rng, w->cancels) && !zl_operation_is_done(w->op)) {
+            w->cancelled = true;
+            CHECK(w, zl_operation_cancel(w->op, ZL_LIT("enough")));
         }
-        int64_t until = drive(&w);
+        int64_t until = drive(w);
         if (until == INT64_MAX) {
-            break;
+            return;
         }
-        for (size_t i = 0; i < w.flight_count; i++) {
-            until = w.flights[i].lands_ms < until ? w.flights[i].lands_ms : until;
+        for (size_t i = 0; i < w->flight_count; i++) {
+            until = w->flights[i].lands_ms < until ? w->flights[i].lands_ms : until;
         }
-        w.now_ms = until > w.now_ms ? until : w.now_ms;
-        for (size_t i = 0; i < w.flight_count && !zl_operation_is_done(w.op);) {
-            if (w.flights[i].lands_ms <= w.now_ms) {
-                land(&w, i);
+        w->now_ms = until > w->now_ms ? until : w->now_ms;
+        for (size_t i = 0; i < w->flight_count && !zl_operation_is_done(w->op);) {
+            if (w->flights[i].lands_ms <= w->now_ms) {
+                land(w, i);
             } else {
                 i++;
             }
         }
     }
-    drop_flights(&w);
-    check_end(&w);
-    zl_operation_free(w.op);
-    CHECK(&w, w.client->in_flight == 0 && w.client->references == 1);
-    zl_client_unref(w.client);
 }
 
-static void test_the_account_is_true(void **state) {
-    (void)state;
+static void run(uint64_t seed, bool out_of_memory) {
+    static world w; /* large */
+    size_t live = alloc_live();
+    make_world(&w, seed, out_of_memory);
+    if (w.op != NULL) {
+        play(&w);
+        drop_flights(&w);
+        alloc_fail_at(0, false);
+        check_end(&w);
+        zl_operation_free(w.op);
+    }
+    alloc_fail_at(0, false);
+    CHECK(&w, w.client->in_flight == 0 && w.client->references == 1);
+    zl_client_unref(w.client);
+    CHECK(&w, alloc_live() == live);
+}
+
+static void run_all(bool out_of_memory) {
     const char *only = getenv("ZENLAYER_TEST_SEED");
     if (only != NULL) {
-        run(strtoull(only, NULL, 10));
+        run(strtoull(only, NULL, 10), out_of_memory);
         return;
     }
     size_t seeds = repetitions(SEEDS);
     for (uint64_t seed = 1; seed <= seeds; seed++) {
-        run(seed);
+        run(seed, out_of_memory);
     }
+}
+
+static void test_the_account_is_true(void **state) {
+    (void)state;
+    run_all(false);
+}
+
+static void test_the_account_is_true_or_none_without_memory(void **state) {
+    (void)state;
+    run_all(true);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_account_is_true),
+        cmocka_unit_test(test_the_account_is_true_or_none_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
