@@ -48,9 +48,10 @@ static void judge_by_status(const zl_operation *op, zl_batch *batch) {
     for (size_t i = 0; i < batch->count; i++) {
         stopped += op->watch.watched[batch->first + i].state == ZL_WATCHED_STOPPED;
     }
-    batch->outcome = stopped == batch->count   ? ZL_OUTCOME_ACCEPTED
-                     : op->watch_requests == 0 ? ZL_OUTCOME_NOT_SENT
-                                               : ZL_OUTCOME_UNKNOWN;
+    /* What ended the waiting holds for whatever is not STOPPED. */
+    batch->outcome = stopped == batch->count ? ZL_OUTCOME_ACCEPTED
+                     : op->error.is_set      ? op->error.outcome
+                                             : ZL_OUTCOME_UNKNOWN;
     batch->attempts = op->watch_requests;
 }
 

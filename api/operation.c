@@ -402,12 +402,12 @@ static bool isolate_by_status(zl_operation *op, zl_task *t, const zl_answer *ans
     }
     for (size_t i = 0; i < t->count && ok; i++) {
         zl_view code = zl_task_refusal(status[i], service);
-        if (code.len == 0) {
-            rest->which[rest->count++] = t->which[i];
-        } else {
+        if (code.len > 0) {
             parts[count] = new_bad_id(op, t, t->which[i], code, status[i]);
             ok = parts[count] != NULL;
             count += ok ? 1 : 0;
+        } else if (rest != NULL) {
+            rest->which[rest->count++] = t->which[i];
         }
     }
     if (!replace(op, t, parts, count, ok)) {
@@ -471,9 +471,18 @@ static void abandon_active(zl_operation *op, zl_code code, zl_view message, int6
     }
 }
 
+static bool has_accepted(const zl_operation *op) {
+    size_t n = 0;
+    while (n < op->made && op->tasks[n]->call.outcome != ZL_OUTCOME_ACCEPTED) {
+        n++;
+    }
+    return n < op->made;
+}
+
 /* The calls end here, in flight or not; a waiting does not follow. */
 static void give_up(zl_operation *op, zl_code code, zl_view message, int64_t retry_after_s,
                     bool in_flight_too) {
+    bool was_to_wait = calls_over(op); /* then only the waiting is given up */
     zl_task *part = op->parts;
     op->parts = NULL;
     op->parts_tail = &op->parts;
@@ -489,7 +498,7 @@ static void give_up(zl_operation *op, zl_code code, zl_view message, int64_t ret
     if (has_unbegun(op)) {
         op->incomplete = op->incomplete || !zl_error_ok(&reason);
         note_failure(op, &reason, true);
-    } else if (!op->error.is_set && op->waits) { /* all was accepted, and not waited for */
+    } else if (was_to_wait && has_accepted(op)) {
         reason.outcome = ZL_OUTCOME_UNKNOWN;
         note_failure(op, &reason, true);
     }
@@ -503,7 +512,7 @@ static void give_up(zl_operation *op, zl_code code, zl_view message, int64_t ret
  * nobody knows whether it will come to its end. */
 static void fail_watch(zl_operation *op, zl_error *reason) {
     abandon_active(op, ZL_CODE_CANCELLED, ZL_LIT("the waiting ended before it"), -1, true);
-    if (op->aim == ZL_AIM_STOP) {
+    if (op->aim == ZL_AIM_STOP || op->watch.rounds > 0) {
         reason->outcome = ZL_OUTCOME_UNKNOWN;
     }
     reason->attempts = op->watch_requests;
@@ -585,8 +594,8 @@ static void settle_watch_task(zl_operation *op, zl_task *t, const zl_moment *now
     bool accepted = answer != NULL && t->call.outcome == ZL_OUTCOME_ACCEPTED;
     bool forces = t->kind == ZL_TASK_FORCE;
     const zl_error *why = &t->call.error;
-    bool goes_on =
-        accepted || why->retryable || (forces && zl_task_is_about_ids(zl_buf_view(&why->code)));
+    bool refused = forces && !accepted && zl_task_is_about_ids(zl_buf_view(&why->code));
+    bool goes_on = accepted || refused || why->retryable;
     zl_error error = {0};
     if (!goes_on) {
         zl_error_copy(&error, why);
@@ -596,7 +605,10 @@ static void settle_watch_task(zl_operation *op, zl_task *t, const zl_moment *now
         op->incomplete = (accepted && !zl_task_note_failed(t, answer)) || op->incomplete;
         for (size_t i = 0; i < t->count; i++) {
             bool failed = zl_ids_find(&t->failed_ids, zl_ids_at(&op->ids, t->which[i]), NULL);
-            zl_watch_note_force(&op->watch, t->which[i], accepted && !failed);
+            zl_watch_note_force(&op->watch, t->which[i],
+                                failed || refused ? ZL_FORCE_REFUSED
+                                : accepted        ? ZL_FORCE_ACCEPTED
+                                                  : ZL_FORCE_NEVER);
         }
         op->incomplete = op->incomplete || !zl_error_ok(why) || !zl_buf_ok(&t->call.request_id);
         zl_task_finish(t);
@@ -724,9 +736,10 @@ static void settle(zl_operation *op, zl_task *t, const zl_moment *now, const zl_
             settle_task(op, t);
         }
     } else {
-        if (accepted && op->aim == ZL_AIM_STATUS_PAGES) {
+        bool has_answer = accepted && answer != NULL;
+        if (has_answer && op->aim == ZL_AIM_STATUS_PAGES) {
             note_page(op, answer);
-        } else if (accepted && op->aim == ZL_AIM_STOP && answer->failed_count > 0) {
+        } else if (has_answer && op->aim == ZL_AIM_STOP && answer->failed_count > 0) {
             note_failed_ids(op, t, answer);
         }
         settle_task(op, t);

@@ -146,7 +146,7 @@ void zl_operation_free(zl_operation *op) {
     if (op == NULL) {
         return;
     }
-    for (size_t i = 0; i < op->active_count; i++) {
+    for (size_t i = 0; op->active != NULL && i < op->active_count; i++) {
         if (op->active[i]->kind == ZL_TASK_WATCH) { /* in no account */
             zl_task_free(op->active[i]);
         }

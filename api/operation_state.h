@@ -8,13 +8,17 @@
 struct zl_operation {
     zl_client *client;
     zl_aim aim;
-    zl_ids ids;
     zl_tristate force;
+    bool continue_on_error, isolate;
+    bool waits;      /* after its calls */
+    bool stopping;   /* begin nothing more */
+    bool incomplete; /* memory ran out for a part of the account */
+    bool watching, watch_over;
+    zl_ids ids;
     zl_buf name, service, version;
     zl_buf body; /* ZL_AIM_CALL, until it is begun */
     zl_policy policy;
     int64_t timeout_ms;
-    bool continue_on_error, isolate;
 
     /* The account: what was begun, in the order of the ids; what is not in it yet are the ids from
      * next_id on. */
@@ -28,16 +32,12 @@ struct zl_operation {
     zl_task **active; /* begun and not settled; at most the client's max_concurrency */
     size_t active_count;
     size_t in_flight;
-    bool stopping;   /* begin nothing more */
-    bool incomplete; /* memory ran out for a part of the account */
-    int64_t seen;    /* ZL_AIM_STATUS_PAGES: rows so far */
+    int64_t seen; /* ZL_AIM_STATUS_PAGES: rows so far */
     zl_error error;
 
-    bool waits; /* after its calls */
-    bool watching, watch_over;
     zl_watch watch;
-    int watch_requests; /* sent while watching */
     void *driver;
+    int watch_requests; /* sent while watching */
     int tag;
 };
 

@@ -130,8 +130,8 @@ void zl_watch_note(zl_watch *w, const zl_ids *ids, const size_t *places, size_t 
     }
 }
 
-void zl_watch_note_force(zl_watch *w, size_t place, bool accepted) {
-    w->watched[place].force = accepted ? ZL_FORCE_ACCEPTED : ZL_FORCE_REFUSED;
+void zl_watch_note_force(zl_watch *w, size_t place, zl_force force) {
+    w->watched[place].force = force;
 }
 
 /* --- when --------------------------------------------------------------------------------------

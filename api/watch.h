@@ -21,10 +21,13 @@ enum { ZL_WATCH_TIMEOUT_MS = 600000, ZL_WATCH_MIN_DELAY_MS = 2000, ZL_WATCH_MAX_
 
 typedef enum zl_watch_phase { ZL_WATCH_ASK, ZL_WATCH_FORCE, ZL_WATCH_REST } zl_watch_phase;
 
+/* What became of forced stops of an id. NEVER: none was answered for certain. */
+typedef enum zl_force { ZL_FORCE_NEVER, ZL_FORCE_REFUSED, ZL_FORCE_ACCEPTED } zl_force;
+
 /* What is known of one id. */
 typedef struct zl_watched {
     enum { ZL_WATCHED_NOT, ZL_WATCHED_PENDING, ZL_WATCHED_STOPPED, ZL_WATCHED_FAILED } state;
-    enum { ZL_FORCE_NEVER, ZL_FORCE_REFUSED, ZL_FORCE_ACCEPTED } force;
+    zl_force force;
     size_t status; /* its last one's place in `statuses`, plus one; 0: none */
     size_t batch;  /* the caller's */
     bool seen;     /* in the answer at hand */
@@ -70,7 +73,7 @@ void zl_watch_note(zl_watch *watch, const zl_ids *ids, const size_t *places, siz
                    const zl_answer *answer);
 
 /* What became of a forced stop of one id. */
-void zl_watch_note_force(zl_watch *watch, size_t place, bool accepted);
+void zl_watch_note_force(zl_watch *watch, size_t place, zl_force force);
 
 /* Every call of the phase is settled, and `take` has no further: on to the next phase. */
 void zl_watch_proceed(zl_watch *watch, const zl_moment *now);

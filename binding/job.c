@@ -35,7 +35,7 @@ static int j_gc(lua_State *L) {
 zlb_job *zlb_job_new(lua_State *L, bool safe) {
     zlb_job *job = lua_newuserdata(L, sizeof *job);
     job->op = NULL;
-    job->has_progress = false;
+    job->has_progress = job->in_progress = false;
     job->rounds = 0;
     luaL_getmetatable(L, safe ? SAFE_JOB_TYPE : JOB_TYPE);
     lua_setmetatable(L, -2);
@@ -93,19 +93,59 @@ void zlb_job_set_progress(lua_State *L) {
     lua_pop(L, 1);
 }
 
-/* Tell of a round of looks that has ended. The function may do what it likes, close the client too:
- * nothing is touched after it. */
-static void report_progress(lua_State *L, int job_index) {
-    zlb_job *job = lua_touserdata(L, job_index);
-    const zl_watch *watch = zl_operation_watch(job->op);
-    if (!job->has_progress || watch == NULL || watch->rounds == job->rounds) {
-        return;
-    }
-    job->rounds = watch->rounds;
-    lua_getuservalue(L, job_index);
+/* Whether rounds of looks have ended that its on_progress was not told of. */
+static bool has_news(const zlb_job *job) {
+    const zl_watch *watch =
+        job->has_progress && job->op != NULL ? zl_operation_watch(job->op) : NULL;
+    return watch != NULL && watch->rounds != job->rounds;
+}
+
+/* (job): calls its on_progress. */
+static int call_progress(lua_State *L) {
+    const zlb_job *job = lua_touserdata(L, 1);
+    lua_getuservalue(L, 1);
     lua_getfield(L, -1, "on_progress");
     zlb_push_progress(L, job->op);
     lua_call(L, 1, 0);
+    return 0;
+}
+
+void zlb_job_tell_progress(lua_State *L, int job_index) {
+    zlb_job *job = lua_touserdata(L, job_index);
+    while (has_news(job) && !job->in_progress) {
+        job->rounds = zl_operation_watch(job->op)->rounds;
+        lua_pushcfunction(L, call_progress);
+        lua_pushvalue(L, job_index);
+        job->in_progress = true; /* it may poll: its next call comes after this one */
+        int rc = lua_pcall(L, 1, 0, 0);
+        job->in_progress = false;
+        if (rc != 0) {
+            (void)lua_error(L);
+        }
+    }
+}
+
+/* The same for every job of the client at index 1. They are listed first: what is called may begin
+ * others, or close the client. */
+static void tell_all(lua_State *L) {
+    int count = 0;
+    lua_newtable(L);
+    lua_getuservalue(L, 1);
+    lua_pushnil(L);
+    while (lua_next(L, -2) != 0) {
+        if (has_news(lua_touserdata(L, -1))) {
+            lua_rawseti(L, -4, ++count);
+        } else {
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 1);
+    for (int i = 1; i <= count; i++) {
+        lua_rawgeti(L, -1, i);
+        zlb_job_tell_progress(L, lua_gettop(L));
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
 }
 
 bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer) {
@@ -129,9 +169,6 @@ bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer) {
         lua_getuservalue(L, job_index);
         lua_pushvalue(L, -3);
         lua_rawseti(L, -2, (int)n);
-    }
-    if (counted) {
-        report_progress(L, job_index);
     }
     return counted;
 }
@@ -217,6 +254,25 @@ static int submit(lua_State *L) {
     return 0;
 }
 
+/* Forget the jobs that are done, of the client at index 1. Returns how many are not. */
+static size_t reap(lua_State *L) {
+    const zlb_client *client = lua_touserdata(L, 1);
+    size_t left = client->transport == NULL ? 0 : zl_transport_reap(client->transport);
+    lua_getuservalue(L, 1);
+    lua_pushnil(L);
+    while (lua_next(L, -2) != 0) {
+        const zlb_job *job = lua_touserdata(L, -1);
+        lua_pop(L, 1);
+        if (job->op == NULL || (zl_operation_is_done(job->op) && !has_news(job))) {
+            lua_pushvalue(L, -1);
+            lua_pushnil(L);
+            lua_rawset(L, -4);
+        }
+    }
+    lua_pop(L, 1);
+    return left;
+}
+
 /* (client, job): the wait itself, to be called protected. */
 static int run_protected(lua_State *L) {
     const zlb_client *client = lua_touserdata(L, 1);
@@ -225,7 +281,9 @@ static int run_protected(lua_State *L) {
     start(L);
     while (!zl_operation_is_done(job->op) && client->transport != NULL) {
         turn(L, WAIT_SLICE_MS, hook);
+        zlb_job_tell_progress(L, 2); /* of others the next poll tells */
     }
+    (void)reap(L);
     return 0;
 }
 
@@ -257,27 +315,9 @@ void zlb_job_submit(lua_State *L, int client_index) {
     lua_call(L, 2, 0);
 }
 
-/* Forget the jobs that are done, of the client at index 1. Returns how many are not. */
-static size_t reap(lua_State *L) {
-    const zlb_client *client = lua_touserdata(L, 1);
-    size_t left = client->transport == NULL ? 0 : zl_transport_reap(client->transport);
-    lua_getuservalue(L, 1);
-    lua_pushnil(L);
-    while (lua_next(L, -2) != 0) {
-        const zlb_job *job = lua_touserdata(L, -1);
-        lua_pop(L, 1);
-        if (job->op == NULL || zl_operation_is_done(job->op)) {
-            lua_pushvalue(L, -1);
-            lua_pushnil(L);
-            lua_rawset(L, -4);
-        }
-    }
-    lua_pop(L, 1);
-    return left;
-}
-
 size_t zlb_job_poll(lua_State *L, int64_t wait_ms) {
     turn(L, wait_ms, main_hook(L));
+    tell_all(L);
     return reap(L);
 }
 
@@ -375,6 +415,7 @@ static int wait_until(lua_State *L) {
     while (!zl_operation_is_done(job->op) && client->transport != NULL) {
         int64_t left_ms = until_ms - zl_clock_mono_ms();
         turn(L, left_ms < 0 ? 0 : left_ms < WAIT_SLICE_MS ? left_ms : WAIT_SLICE_MS, hook);
+        tell_all(L);
         if (left_ms <= 0) {
             break;
         }

@@ -10,7 +10,8 @@
 typedef struct zlb_job {
     zl_operation *op; /* owned */
     bool has_progress;
-    size_t rounds; /* of the waiting that it was told of */
+    bool in_progress; /* its on_progress runs */
+    size_t rounds;    /* of the waiting that it was told of */
 } zlb_job;
 
 /* Create the metatables. Idempotent; leaves the stack as it was. */
@@ -22,6 +23,10 @@ zlb_job *zlb_job_new(lua_State *L, bool safe);
 /* Take the function on top of the stack, which is popped, as the on_progress of the job below it.
  */
 void zlb_job_set_progress(lua_State *L);
+
+/* Call the on_progress of a job if a round of looks has ended since it was told. It may do what it
+ * likes, close the client too. What it raises is raised. */
+void zlb_job_tell_progress(lua_State *L, int job_index);
 
 /* Run the job at `job_index` in the client at `client_index`, which is open, until it is done or
  * the client is closed. When a Lua error leaps out of the wait (the interpreter's "interrupted!"),

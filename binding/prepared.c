@@ -170,6 +170,7 @@ static int o_reply(lua_State *L) {
     lua_pushvalue(L, 1);
     bool counted = zlb_job_report(L, lua_gettop(L), (size_t)n, &answer);
     zlb_scratch_clear(scratch);
+    zlb_job_tell_progress(L, 1);
     lua_pushboolean(L, counted);
     return 1;
 }
@@ -187,7 +188,9 @@ static int o_failed(lua_State *L) {
     zl_moment now;
     zl_clock_now(&now);
     zl_code code = sent ? ZL_CODE_CONNECTION_LOST : ZL_CODE_CONNECT_FAILED;
-    lua_pushboolean(L, zl_operation_failed(job->op, (size_t)n, &now, code, message, sent));
+    bool counted = zl_operation_failed(job->op, (size_t)n, &now, code, message, sent);
+    zlb_job_tell_progress(L, 1);
+    lua_pushboolean(L, counted);
     return 1;
 }
 

@@ -3,6 +3,7 @@
 #include "errors.h"
 #include "job.h"
 #include "json.h"
+#include "scratch.h"
 
 static void push_ids(lua_State *L, const zl_ids *ids) {
     lua_createtable(L, (int)ids->count, 0);
@@ -77,14 +78,20 @@ static void push_batches(lua_State *L, const zl_operation *op, int answers) {
 static void push_watched_statuses(lua_State *L, const zl_operation *op, const zl_watch *watch) {
     const zl_ids *ids = zl_operation_ids(op);
     lua_createtable(L, 0, (int)watch->total);
+    /* A finaliser may poll meanwhile, and so move the watch's texts: each is copied first. */
+    zlb_scratch *scratch = zlb_scratch_new(L);
     for (size_t i = 0; i < ids->count; i++) {
-        zl_view status = zl_watch_status(watch, i);
-        if (status.len > 0) {
+        zl_buf_set(&scratch->buf, zl_watch_status(watch, i));
+        if (!zl_buf_ok(&scratch->buf)) {
+            (void)zlb_raise_memory(L);
+        } else if (scratch->buf.len > 0) {
             zlb_push_view(L, zl_ids_at(ids, i));
-            zlb_push_view(L, status);
-            lua_rawset(L, -3);
+            zlb_push_view(L, zl_buf_view(&scratch->buf));
+            lua_rawset(L, -4);
         }
     }
+    zlb_scratch_clear(scratch);
+    lua_pop(L, 1);
 }
 
 /* Push the list of the ids that will not become STOPPED. */
@@ -107,11 +114,12 @@ static void set_count(lua_State *L, const char *name, size_t count) {
 
 void zlb_push_progress(lua_State *L, const zl_operation *op) {
     const zl_watch *watch = zl_operation_watch(op);
+    size_t stopped = watch->stopped, pending = zl_watch_pending(watch), failed = watch->failed;
     luaL_checkstack(L, 10, "zenlayer");
     lua_createtable(L, 0, 4);
-    set_count(L, "stopped", watch->stopped);
-    set_count(L, "pending", zl_watch_pending(watch));
-    set_count(L, "failed", watch->failed);
+    set_count(L, "stopped", stopped);
+    set_count(L, "pending", pending);
+    set_count(L, "failed", failed);
     push_watched_statuses(L, op, watch);
     lua_setfield(L, -2, "statuses");
 }

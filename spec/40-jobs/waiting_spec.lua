@@ -54,7 +54,7 @@ describe("stop_instances with wait", function()
 
     it("asks only for those that are not STOPPED, a hundred at a time, on one page",
         function()
-            local client <close> = box:client()
+            local client <close> = box:client { max_concurrency = 1 } -- one after another
             local ids = box:ids(150)
             expect.success(client:stop_instances(ids, { force_shutdown = true }))
             expect.success(client:wait_until_stopped(ids, fast()))

@@ -175,7 +175,7 @@ static void test_a_refusal_ends_the_waiting(void **state) {
         assert_int_equal(e->http_status, 401);
         assert_int_equal(e->attempts, 1);
         assert_int_equal(zl_operation_batch(op, 1).outcome,
-                         alone ? ZL_OUTCOME_UNKNOWN : ZL_OUTCOME_ACCEPTED);
+                         alone ? ZL_OUTCOME_REJECTED : ZL_OUTCOME_ACCEPTED);
         finish(op, client);
     }
 }

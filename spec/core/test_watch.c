@@ -131,7 +131,7 @@ static void test_the_grace_ends_on_time(void **state) {
     round_of_one(&f, 3000, "RUNNING");      /* a last look before the force */
     assert_int_equal(f.watch.phase, ZL_WATCH_FORCE);
     assert_int_equal(take(&f), 1);
-    zl_watch_note_force(&f.watch, 0, true);
+    zl_watch_note_force(&f.watch, 0, ZL_FORCE_ACCEPTED);
     proceed(&f, 3010, 1 - 0x1p-53);
     assert_int_equal(f.watch.phase, ZL_WATCH_REST);
     assert_int_equal(f.watch.due_ms, 3010 + 2000); /* it begins to grow anew */
@@ -266,7 +266,7 @@ static void expect_forced(fixture *f, const size_t *batches, const size_t *count
         assert_int_equal(take(f), counts[i]);
         assert_int_equal(f->batch, batches[i]);
         for (size_t k = 0; k < counts[i]; k++) {
-            zl_watch_note_force(&f->watch, f->places[k], accepted);
+            zl_watch_note_force(&f->watch, f->places[k], accepted ? ZL_FORCE_ACCEPTED : ZL_FORCE_REFUSED);
         }
     }
     assert_int_equal(take(f), 0);
