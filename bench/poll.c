@@ -199,13 +199,15 @@ static CURL *new_easy(const settings *s) {
 static void new_exchange(exchange *x, const settings *s, const zl_sender *sender) {
     const zl_action action = {ZL_LIT("StopInstances"), ZL_LIT("vm"), ZL_LIT("2026-04-01")};
     zl_ids ids = {0};
-    for (int i = 0; i < BATCH_IDS; i++) {
+    size_t which[BATCH_IDS];
+    for (size_t i = 0; i < BATCH_IDS; i++) {
         char id[32];
+        which[i] = i;
         next_id(id);
         (void)zl_ids_add(&ids, zl_view_of(id));
     }
     *x = (exchange){.easy = new_easy(s)};
-    zl_request_add_stop(&x->body, &ids, 0, BATCH_IDS, ZL_FALSE);
+    zl_request_add_stop(&x->body, &ids, which, BATCH_IDS, ZL_FALSE);
     zl_ids_free(&ids);
     if (zl_request_build(&x->request, sender, &action, zl_buf_view(&x->body), time(NULL)) !=
         ZL_OK) {
