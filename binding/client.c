@@ -158,6 +158,7 @@ void zlb_client_new(lua_State *L, bool safe) {
     client->core = NULL;
     client->transport = NULL;
     client->last_tag = 0;
+    client->has_progress = false;
     client->safe = safe;
     luaL_getmetatable(L, safe ? ZLB_SAFE_CLIENT_TYPE : ZLB_CLIENT_TYPE);
     lua_setmetatable(L, -2);

@@ -15,7 +15,8 @@ typedef struct zlb_client {
     zl_client *core;
     zl_transport *transport;
     int last_tag;
-    bool safe; /* of the second kind; its jobs are so too */
+    bool has_progress; /* some job had an on_progress */
+    bool safe;         /* of the second kind; its jobs are so too */
 } zlb_client;
 
 /* Create the metatables. Idempotent; leaves the stack as it was. */

@@ -49,6 +49,7 @@ static void start(lua_State *L) {
     zlb_client *client = lua_touserdata(L, 1);
     const zlb_job *job = lua_touserdata(L, 2);
     int tag = ++client->last_tag;
+    client->has_progress = client->has_progress || job->has_progress;
     lua_getuservalue(L, 1);
     lua_pushvalue(L, 2);
     lua_rawseti(L, -2, tag);
@@ -128,7 +129,11 @@ void zlb_job_tell_progress(lua_State *L, int job_index) {
 /* The same for every job of the client at index 1. They are listed first: what is called may begin
  * others, or close the client. */
 static void tell_all(lua_State *L) {
+    const zlb_client *client = lua_touserdata(L, 1);
     int count = 0;
+    if (!client->has_progress) {
+        return;
+    }
     lua_newtable(L);
     lua_getuservalue(L, 1);
     lua_pushnil(L);
@@ -316,9 +321,23 @@ void zlb_job_submit(lua_State *L, int client_index) {
 }
 
 size_t zlb_job_poll(lua_State *L, int64_t wait_ms) {
-    turn(L, wait_ms, main_hook(L));
-    tell_all(L);
-    return reap(L);
+    const zlb_client *client = lua_touserdata(L, 1);
+    lua_Hook hook = main_hook(L);
+    size_t before = wait_ms > WAIT_SLICE_MS ? reap(L) : 0;
+    /* A signal that comes just before poll(2) does not end it, so a long wait goes by slices; and
+     * only while nothing happens. */
+    for (;;) {
+        int64_t slice_ms = wait_ms < WAIT_SLICE_MS ? wait_ms : WAIT_SLICE_MS;
+        int64_t began_ms = zl_clock_mono_ms();
+        turn(L, slice_ms, hook);
+        tell_all(L);
+        size_t left = reap(L);
+        wait_ms -= slice_ms;
+        if (wait_ms <= 0 || left != before || client->transport == NULL ||
+            zl_clock_mono_ms() - began_ms < slice_ms) {
+            return left;
+        }
+    }
 }
 
 int64_t zlb_job_check_wait(lua_State *L, int index, int64_t otherwise) {
