@@ -748,7 +748,7 @@ size_t zl_transport_reap(zl_transport *t) {
 
 bool zl_transport_socket(const zl_transport *t, size_t i, int *fd, int *events) {
     const zl_sockets *sockets = &t->wire.sockets;
-    if (i >= sockets->count) {
+    if (i >= sockets->count || !zl_maker_is_here(&t->maker)) { /* a parent's are not to be watched */
         return false;
     }
     short wanted = sockets->polls[i].fd < 0 ? 0 : sockets->polls[i].events;
@@ -758,6 +758,9 @@ bool zl_transport_socket(const zl_transport *t, size_t i, int *fd, int *events) 
 }
 
 int64_t zl_transport_next_timeout_ms(const zl_transport *t) {
+    if (!zl_maker_is_here(&t->maker)) { /* the next turn ends what a parent began */
+        return t->op_count > 0 ? 0 : -1;
+    }
     int64_t due_ms = next_due(t);
     if (due_ms == INT64_MAX) {
         return -1;

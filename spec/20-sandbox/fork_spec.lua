@@ -252,6 +252,85 @@ describe("a forked process", function()
                 assert.equal(1, #box:connections())
             end)
 
+            it("has nothing of its parent's jobs, which go on", function()
+                box:faults { {
+                    fault = "delay", seconds = 1.5 * process.slowness,
+                    action = "DescribeInstancesStatus",
+                } }
+                assert.equal(([[
+                    poll: 0 unknown not_sent, 0 sockets, 11
+                    wait: true unknown, 12
+                    cancel: true false unknown, 13
+                    connect: not_sent, 14
+                    close: unknown not_sent
+                    collect
+                    parent: 3
+                ]]):gsub("%f[^\n\0] +", ""), (run([[
+                    -- One is sent, on a connection that is there; one waits for room.
+                    assert(echo(1) == 1)
+                    local jobs = {}
+                    for n = 1, 2 do
+                        jobs[n] = client:submit_call("DescribeInstancesStatus")
+                    end
+                    for _ = 1, 10 do
+                        client:poll(0.01)
+                    end
+                    assert(#client:sockets() == 1)
+                    local function outcome(n)
+                        assert(jobs[n]:done())
+                        local _, err = jobs[n]:result()
+                        assert(err.code == "CANCELLED")
+                        return err.outcome
+                    end
+                    local function nothing_of_the_parent()
+                        assert(#client:sockets() == 0 and client:next_timeout() == 0)
+                        assert(not jobs[1]:done() and not jobs[2]:done())
+                    end
+                    print("poll:", in_child(function()
+                        nothing_of_the_parent()
+                        local left = client:poll(5)
+                        assert(client:next_timeout() == nil)
+                        return ("%d %s %s, %d sockets, %s"):format(left, outcome(1), outcome(2),
+                            #client:sockets(), echo(11))
+                    end))
+                    print("wait:", in_child(function()
+                        nothing_of_the_parent()
+                        return ("%s %s, %s"):format(jobs[1]:wait(5), outcome(1), echo(12))
+                    end))
+                    print("cancel:", in_child(function()
+                        nothing_of_the_parent()
+                        return ("%s %s %s, %s"):format(jobs[1]:cancel(), jobs[1]:cancel(), outcome(1),
+                            echo(13))
+                    end))
+                    print("connect:", in_child(function()
+                        assert(client:connect())
+                        return ("%s, %s"):format(outcome(2), echo(14))
+                    end))
+                    print("close:", in_child(function()
+                        client:close()
+                        return outcome(1) .. " " .. outcome(2)
+                    end))
+                    print(in_child(function()
+                        client, jobs = nil, nil
+                        collectgarbage()
+                        collectgarbage()
+                        return "collect"
+                    end))
+                    while client:poll(1) > 0 do end
+                    for n = 1, 2 do
+                        assert(jobs[n]:result())
+                    end
+                    print("parent:", echo(3))
+                ]], { max_concurrency = 1 }):gsub("\t", " ")))
+                local requests = box:requests()
+                assert.equal(8, #requests) -- no child sent a job's again
+                local parent = requests[1].connection
+                for _, request in ipairs(requests) do
+                    local is_child = request.action == "Echo" and request.params.n > 10
+                    assert.equal(not is_child, request.connection == parent)
+                end
+            end)
+
             it("has many at once, and so has its parent", function()
                 local output = run([[
                     local function stop(beginning)
