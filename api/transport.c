@@ -28,7 +28,7 @@ struct zl_transport {
     size_t in_flight; /* the client's, when they were asked: operations that others drive count */
     bool multiplexes; /* the last answer came over HTTP/2 */
     bool quick_exit;  /* libcurl can drop a transfer without waiting for its name's resolution */
-    bool ended;       /* a transfer did, in this turn */
+    bool ended;       /* a transfer did, or an operation, in this turn */
     bool warming_up;
     zl_error warm_up_error;
 };
@@ -580,6 +580,7 @@ static int advance(zl_transport *t, const zl_moment *now) {
             break;
         case ZL_STEP_DONE: /* the next one moves to place i */
             wait_ms = 0;
+            t->ended = true;
             zl_transport_drop(t, op);
             break;
         case ZL_STEP_WAIT:
