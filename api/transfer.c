@@ -128,7 +128,8 @@ static void set_protocol(setter *s, const zl_wire *wire) {
     SET(s, CURLOPT_PROTOCOLS, (long)(wire->tls ? CURLPROTO_HTTPS : CURLPROTO_HTTP));
 #endif
     SET(s, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-    SET(s, CURLOPT_PIPEWAIT, 1L);
+    /* Without TLS nothing but an answer would tell that there is nothing to wait for. */
+    SET(s, CURLOPT_PIPEWAIT, wire->tls ? 1L : 0L);
     SET(s, CURLOPT_NOSIGNAL, 1L);
     SET(s, CURLOPT_FOLLOWLOCATION, 0L);
     SET(s, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
@@ -136,7 +137,8 @@ static void set_protocol(setter *s, const zl_wire *wire) {
     SET(s, CURLOPT_CONNECTTIMEOUT_MS, (long)wire->connect_timeout_ms);
     SET(s, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)wire->max_response_bytes);
 #if LIBCURL_VERSION_NUM >= 0x075700
-    SET(s, CURLOPT_QUICK_EXIT, 1L); /* do not wait for a resolver's thread */
+    /* Do not wait for a resolver's thread. The libcurl that runs may be too old to know this. */
+    (void)curl_easy_setopt(s->easy, CURLOPT_QUICK_EXIT, 1L);
 #endif
     if (wire->connect_to != NULL) {
         SET(s, CURLOPT_CONNECT_TO, wire->connect_to);

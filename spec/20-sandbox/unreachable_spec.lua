@@ -198,6 +198,27 @@ describe("a server that does not answer", function()
         end)
     end
 
+    it("to the first call holds up no other call", function()
+        for _, arguments in ipairs { { "--http" }, {} } do
+            local box = sandbox.start(arguments)
+            local client = box:client()
+            box:faults { { fault = "stall", seconds = 60, action = "Stalled" } }
+            local job = client:submit_call("Stalled")
+            process.await(function()
+                client:poll(0.01)
+                return #box:requests() > 0
+            end, "the first call")
+            local began = process.now()
+            local response, err = client:call("Echo")
+            local seconds = process.now() - began
+            client:close()
+            box:stop()
+            expect.success(response, err)
+            assert.is_true(job:done())
+            assert.is_true(seconds < 2 * process.slowness, ("it took %.3f s"):format(seconds))
+        end
+    end)
+
     it("holds up no other client", function()
         local hole = server.start("silent")
         local box = sandbox.start()
