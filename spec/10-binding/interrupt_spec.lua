@@ -1,6 +1,8 @@
 -- Ctrl-C in the stock interpreter during a blocking call.
+local late = require "late"
 local process = require "process"
 local sandbox = require "binding_sandbox"
+local server = require "server"
 
 local HEAD = [[
     local module = require(arg[2])
@@ -20,7 +22,7 @@ local HEAD = [[
     end
 ]]
 
-local WITHIN = 3 * process.slowness
+local WITHIN = 0.5 * process.slowness -- until the interpreter has ended, or gone on
 
 describe("Ctrl-C", function()
     local box, directory
@@ -47,26 +49,31 @@ describe("Ctrl-C", function()
         return count
     end
 
-    -- Run a script, and send it SIGINT once a request for `action` has arrived. Its output, its
-    -- exit status, and the seconds from the signal to its end.
-    local function interrupted(module, body, action)
-        local before = arrived(action)
+    -- Run a script, and send it SIGINT once look() is true. Its output, its exit status, and the
+    -- seconds from the signal to its end.
+    local function interrupted_when(look, module, body, endpoint)
         local script, pid_file = directory .. "/script.lua", directory .. "/pid"
         process.write(script, HEAD .. body)
         local shell = ("echo $$ >%s; exec %s"):format(pid_file, process.command {
-            process.lua, script, box.endpoint, module,
+            process.lua, script, endpoint or box.endpoint, module,
         })
         local pipe = assert(io.popen("exec " .. process.command { "sh", "-c", shell }
             .. " 2>&1 </dev/null"))
-        process.await(function()
-            return arrived(action) > before
-        end, "the request")
+        process.await(look, "the request")
         local began = process.now()
         assert(process.signal(tonumber(process.read(pid_file)), "INT"))
         local output = pipe:read "a"
         local seconds = process.now() - began
         local _, _, status = pipe:close()
         return output, status, seconds
+    end
+
+    -- The same, once a request for `action` has arrived.
+    local function interrupted(module, body, action)
+        local before = arrived(action)
+        return interrupted_when(function()
+            return arrived(action) > before
+        end, module, body)
     end
 
     for _, module in ipairs { "zenlayer", "zenlayer.safe" } do
@@ -148,6 +155,84 @@ describe("Ctrl-C", function()
         assert.equal(0, status, output)
         assert.equal("false\tinterrupted!\n", output)
     end)
+
+    for _, how in ipairs { "job:wait()", "job:wait(60)", "while client:poll(60) > 0 do end" } do
+        for _, where in ipairs { "", " in a coroutine" } do
+            it("ends " .. how .. where .. ", and the job goes on", function()
+                local output, status, seconds = interrupted("zenlayer", ([[
+                    local job = client:submit_call "Stalled"
+                    local function wait()
+                        %s
+                    end
+                    local ok, err
+                    if %s then
+                        ok, err = coroutine.resume(coroutine.create(wait))
+                    else
+                        ok, err = pcall(wait)
+                    end
+                    print(ok, tostring(err):match "interrupted!$", job:done(), debug.gethook())
+                    print(client:call("Echo", { a = 1 }).params.a, #client:sockets())
+                    print(job:cancel(), client:poll())
+                    client:close()
+                ]]):format(how, where ~= ""), "Stalled")
+                assert(seconds < WITHIN, "it took " .. seconds .. " s")
+                assert.equal(0, status, output)
+                assert.equal("false\tinterrupted!\tfalse\n1\t1\ntrue\t0\n",
+                    (output:gsub("\tnil", "")))
+            end)
+        end
+    end
+
+    for _, where in ipairs { "", " in a coroutine" } do
+        it("ends connect()" .. where, function()
+            local silent = server.start "silent"
+            local output, status, seconds = interrupted_when(function()
+                return #silent:events "connection" > 0
+            end, "zenlayer", ([[
+                client:close()
+                local ok, err
+                client = new { endpoint = arg[1], proxy = false, connect_timeout = 60 }
+                if %s then
+                    ok, err = coroutine.resume(coroutine.create(client.connect), client)
+                else
+                    ok, err = pcall(client.connect, client)
+                end
+                print(ok, tostring(err):match "interrupted!$", debug.gethook())
+                print(#client:sockets(), client:next_timeout(), client:poll())
+                client:close()
+            ]]):format(where ~= ""), "https://127.0.0.1:" .. silent.port)
+            silent:stop()
+            assert(seconds < WITHIN, "it took " .. seconds .. " s")
+            assert.equal(0, status, output)
+            assert.equal("false\tinterrupted!\n0\t0\n", (output:gsub("\tnil", "")))
+        end)
+    end
+
+    -- The signal finds the interpreter on its way into poll(2), and does not end it.
+    for _, how in ipairs {
+        [[client:call "Stalled"]],
+        [[client:submit_call("Stalled"):wait()]],
+        [[client:submit_call("Stalled"):wait(60)]],
+        [[client:submit_call "Stalled" while client:poll(60) > 0 do end]],
+        [[client:poll(60)]],
+    } do
+        it("just before a wait ends " .. how, function()
+            local began = process.now()
+            local output, status = process.run_lua(HEAD .. ([[
+                local now = require "system".monotime
+                local began = now()
+                local ok, err = pcall(function()
+                    %s
+                end)
+                print(ok, tostring(err):match "interrupted!$")
+                print(now() - began < tonumber(arg[3]))
+            ]]):format(how), { LD_PRELOAD = late.compile(directory), ZENLAYER_TEST_RAISE = "1" },
+                box.endpoint, "zenlayer", WITHIN)
+            assert.equal(0, status, output)
+            assert.equal("false\tinterrupted!\ntrue\n", output)
+            assert.is_true(process.now() - began < 20 * process.slowness)
+        end)
+    end
 
     it("closes a client at the end of its block", function()
         local output, status = interrupted("zenlayer", [[
