@@ -749,7 +749,8 @@ size_t zl_transport_reap(zl_transport *t) {
 
 bool zl_transport_socket(const zl_transport *t, size_t i, int *fd, int *events) {
     const zl_sockets *sockets = &t->wire.sockets;
-    if (i >= sockets->count || !zl_maker_is_here(&t->maker)) { /* a parent's are not to be watched */
+    if (i >= sockets->count ||
+        !zl_maker_is_here(&t->maker)) { /* a parent's are not to be watched */
         return false;
     }
     short wanted = sockets->polls[i].fd < 0 ? 0 : sockets->polls[i].events;

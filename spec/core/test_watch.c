@@ -266,7 +266,8 @@ static void expect_forced(fixture *f, const size_t *batches, const size_t *count
         assert_int_equal(take(f), counts[i]);
         assert_int_equal(f->batch, batches[i]);
         for (size_t k = 0; k < counts[i]; k++) {
-            zl_watch_note_force(&f->watch, f->places[k], accepted ? ZL_FORCE_ACCEPTED : ZL_FORCE_REFUSED);
+            zl_watch_note_force(&f->watch, f->places[k],
+                                accepted ? ZL_FORCE_ACCEPTED : ZL_FORCE_REFUSED);
         }
     }
     assert_int_equal(take(f), 0);

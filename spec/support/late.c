@@ -1,8 +1,8 @@
 /* For LD_PRELOAD: what comes late, or just too early. Compiled by late.lua.
  *
  * Names that end in ".slow.test" take 3 s to be resolved, and are 127.0.0.1 then. With
- * ZENLAYER_TEST_RAISE, SIGINT comes right before the first long poll(2), which it does not end. With
- * ZENLAYER_TEST_OLD_CURL, libcurl is one that does not know CURLOPT_QUICK_EXIT. */
+ * ZENLAYER_TEST_RAISE, SIGINT comes right before the first long poll(2), which it does not end.
+ * With ZENLAYER_TEST_OLD_CURL, libcurl is one that does not know CURLOPT_QUICK_EXIT. */
 #define _GNU_SOURCE
 #include <curl/curl.h>
 #include <dlfcn.h>
