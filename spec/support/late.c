@@ -14,8 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define EXPORT __attribute__((visibility("default")))
-
 enum { LONG_POLL_MS = 100, RESOLVER_S = 3, NO_QUICK_EXIT = 0x075600 };
 
 typedef int resolve_function(const char *, const char *, const struct addrinfo *,
@@ -24,11 +22,10 @@ typedef int poll_function(struct pollfd *, nfds_t, int);
 typedef CURLcode setopt_function(CURL *, CURLoption, ...);
 typedef curl_version_info_data *version_function(CURLversion);
 
+/* Parameters are not called what the system's headers call them. */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
+
 #undef curl_easy_setopt /* a macro that checks types */
-EXPORT resolve_function getaddrinfo;
-EXPORT poll_function poll;
-EXPORT setopt_function curl_easy_setopt;
-EXPORT version_function curl_version_info;
 
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
                 struct addrinfo **found) {
@@ -78,3 +75,4 @@ curl_version_info_data *curl_version_info(CURLversion age) {
     old.version_num = NO_QUICK_EXIT;
     return &old;
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
