@@ -3,6 +3,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "hot.h"
+
 /* 53 random bits as a number in [0, 1). The kernel gives 8 bytes without fail once its pool is up;
  * before that, early in a boot, the nanoseconds are better than waiting. */
 static double draw(const struct timespec *mono) {
@@ -26,7 +28,7 @@ void zl_clock_now(zl_moment *now) {
     now->random = draw(&mono);
 }
 
-int64_t zl_clock_mono_ms(void) {
+ZL_HOT int64_t zl_clock_mono_ms(void) {
     struct timespec mono = {0, 0};
     (void)clock_gettime(CLOCK_MONOTONIC, &mono);
     return to_ms(&mono);

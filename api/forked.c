@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "hot.h"
+
 /* One byte would do, but a page is what can be marked. */
 static size_t page_len(void) {
     return (size_t)sysconf(_SC_PAGESIZE);
@@ -33,7 +35,7 @@ void zl_maker_set(zl_maker *maker) {
     maker->pid = getpid();
 }
 
-bool zl_maker_is_here(const zl_maker *maker) {
+ZL_HOT bool zl_maker_is_here(const zl_maker *maker) {
     return maker->mark != NULL ? *maker->mark == 1 : maker->pid == getpid();
 }
 

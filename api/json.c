@@ -19,19 +19,27 @@ static void add_escape(zl_buf *out, unsigned char c) {
     }
 }
 
-void zl_json_add_string(zl_buf *out, zl_view text) {
-    zl_buf_add_char(out, '"');
-    size_t start = 0; /* of the run that needs no escape */
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-        if (c < 0x20 || c == '"' || c == '\\') {
-            zl_buf_add(out, text.data + start, i - start);
-            add_escape(out, c);
-            start = i + 1;
-        }
+/* How many bytes at the front of text need no escape. */
+static size_t plain_len(zl_view text) {
+    size_t len = 0;
+    while (len < text.len && (unsigned char)text.data[len] >= 0x20 && text.data[len] != '"' &&
+           text.data[len] != '\\') {
+        len++;
     }
-    if (start < text.len) {
-        zl_buf_add(out, text.data + start, text.len - start);
+    return len;
+}
+
+void zl_json_add_string(zl_buf *out, zl_view text) {
+    (void)zl_buf_reserve(out, text.len + 2); /* all that most strings need */
+    zl_buf_add_char(out, '"');
+    for (;;) {
+        size_t len = plain_len(text);
+        zl_buf_add(out, text.data, len);
+        if (len == text.len) {
+            break;
+        }
+        add_escape(out, (unsigned char)text.data[len]);
+        text = (zl_view){text.data + len + 1, text.len - len - 1};
     }
     zl_buf_add_char(out, '"');
 }

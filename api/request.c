@@ -108,6 +108,11 @@ zl_view zl_request_header_value(const zl_request *request, size_t i) {
 }
 
 static void add_ids(zl_buf *out, const zl_ids *ids, const size_t *which, size_t count) {
+    size_t len = sizeof "\"instanceIds\":[]";
+    for (size_t i = 0; i < count; i++) {
+        len += zl_ids_at(ids, which[i]).len + sizeof "\"\",";
+    }
+    (void)zl_buf_reserve(out, len); /* at once, if no id needs an escape */
     zl_buf_add_text(out, "\"instanceIds\":[");
     for (size_t i = 0; i < count; i++) {
         if (i > 0) {

@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "forked.h"
+#include "hot.h"
 #include "transfer.h"
 
 struct zl_transport {
@@ -23,12 +24,14 @@ struct zl_transport {
     size_t running_count; /* those that somebody waits for */
     zl_transfer *finished, **finished_tail; /* answered, not released; oldest first */
     zl_transfer *idle;
-    int64_t timer_ms; /* when libcurl wants to be called; -1: it does not */
-    int64_t wake_ms;  /* when an operation wants to be asked; INT64_MAX: none does */
-    size_t in_flight; /* the client's, when they were asked: operations that others drive count */
-    bool multiplexes; /* the last answer came over HTTP/2 */
-    bool quick_exit;  /* libcurl can drop a transfer without waiting for its name's resolution */
-    bool ended;       /* a transfer did, or an operation, in this turn */
+    int64_t timer_ms;  /* when libcurl wants to be called; -1: it does not */
+    int64_t wake_ms;   /* when an operation wants to be asked; INT64_MAX: none does */
+    int64_t expiry_ms; /* none of `running` is out of time before this; INT64_MAX: none ever is */
+    size_t in_flight;  /* the client's, when they were asked: operations that others drive count */
+    bool multiplexes;  /* the last answer came over HTTP/2 */
+    bool quick_exit;   /* libcurl can drop a transfer without waiting for its name's resolution */
+    bool ended;        /* a transfer did, or an operation, in this turn */
+    bool asked;        /* operations were, in this turn */
     bool warming_up;
     zl_error warm_up_error;
 };
@@ -72,10 +75,15 @@ static bool sigpipe_is_pending(void) {
     return sigismember(&pending, SIGPIPE) == 1;
 }
 
-/* Again: nothing happens. */
+static bool sigpipe_is_ignored(void) {
+    struct sigaction action;
+    return sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+/* Again: nothing happens. A host that ignores the signal, as servers do, is spared the rest. */
 static void hold_sigpipe(pipe_guard *guard) {
     sigset_t pipe;
-    if (guard->holds) {
+    if (guard->holds || sigpipe_is_ignored()) {
         return;
     }
     (void)sigemptyset(&pipe);
@@ -117,7 +125,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void
     return zl_sockets_watch(&t->wire.sockets, fd, events) ? 0 : -1;
 }
 
-static int on_timer(CURLM *multi, long timeout_ms, void *context) {
+ZL_HOT static int on_timer(CURLM *multi, long timeout_ms, void *context) {
     zl_transport *t = context;
     (void)multi;
     t->timer_ms = timeout_ms < 0 ? -1 : zl_clock_mono_ms() + timeout_ms;
@@ -133,7 +141,7 @@ static bool open_multi(zl_transport *t) {
     }
     zl_maker_set(&t->maker);
     t->timer_ms = -1;
-    t->wake_ms = INT64_MAX;
+    t->wake_ms = t->expiry_ms = INT64_MAX;
     t->finished_tail = &t->finished;
     size_t kept = t->client->max_concurrency + 2;
     CURLMcode rc = curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
@@ -348,6 +356,23 @@ static void abandon(zl_transport *t, zl_transfer *transfer) {
     transfer->is_warm_up = false;
 }
 
+/* When a transfer is out of time. */
+static int64_t expiry_of(const zl_transfer *transfer) {
+    bool connecting = transfer->sends == 0 && transfer->connect_until_ms < transfer->until_ms;
+    return connecting ? transfer->connect_until_ms : transfer->until_ms;
+}
+
+/* To be called when transfers ended or their time has come, not at every turn: that one of them
+ * moved on, and so has more time, need not be seen at once. */
+static void set_expiry(zl_transport *t) {
+    int64_t time = INT64_MAX;
+    for (const zl_transfer *transfer = t->running; transfer != NULL; transfer = transfer->next) {
+        int64_t expiry_ms = expiry_of(transfer);
+        time = is_wanted(transfer) && expiry_ms < time ? expiry_ms : time;
+    }
+    t->expiry_ms = time;
+}
+
 /* Hand a prepared transfer to libcurl. */
 static bool launch(zl_transport *t, zl_transfer *transfer, int64_t now_ms, int64_t timeout_ms) {
     transfer->until_ms = now_ms + timeout_ms;
@@ -358,6 +383,8 @@ static bool launch(zl_transport *t, zl_transfer *transfer, int64_t now_ms, int64
     transfer->next = t->running;
     t->running = transfer;
     t->running_count++;
+    int64_t expiry_ms = expiry_of(transfer);
+    t->expiry_ms = expiry_ms < t->expiry_ms ? expiry_ms : t->expiry_ms;
     return true;
 }
 
@@ -442,24 +469,11 @@ static void finish(zl_transport *t, zl_transfer *transfer, CURLcode rc) {
 static void expire(zl_transport *t, int64_t now_ms) {
     for (zl_transfer *transfer = t->running, *next; transfer != NULL; transfer = next) {
         next = transfer->next;
-        bool connecting = transfer->sends == 0 && now_ms >= transfer->connect_until_ms;
-        if (is_wanted(transfer) && (connecting || now_ms >= transfer->until_ms)) {
+        if (is_wanted(transfer) && now_ms >= expiry_of(transfer)) {
             report_failure(t, transfer, CURLE_OPERATION_TIMEDOUT);
             abandon(t, transfer);
         }
     }
-}
-
-static int64_t next_expiry(const zl_transport *t) {
-    int64_t time = INT64_MAX;
-    for (const zl_transfer *transfer = t->running; transfer != NULL; transfer = transfer->next) {
-        int64_t until = transfer->until_ms;
-        if (transfer->sends == 0 && transfer->connect_until_ms < until) {
-            until = transfer->connect_until_ms;
-        }
-        time = is_wanted(transfer) && until < time ? until : time;
-    }
-    return time;
 }
 
 /* --- operations ------------------------------------------------------------------------------- */
@@ -516,6 +530,7 @@ void zl_transport_drop(zl_transport *t, zl_operation *op) {
             abandon(t, transfer);
         }
         release_sigpipe(&guard);
+        set_expiry(t);
         drop_answers(t, op);
     }
     for (size_t i = 0; i < t->op_count; i++) {
@@ -604,7 +619,7 @@ static int advance(zl_transport *t, const zl_moment *now) {
 /* When to act though nothing came: a transfer runs out of time, or an operation wants to be asked.
  * INT64_MAX: never. */
 static int64_t next_act(const zl_transport *t) {
-    int64_t time = next_expiry(t);
+    int64_t time = t->expiry_ms;
     if (t->op_count > 0) {
         int64_t wake_ms = t->in_flight == t->client->in_flight ? t->wake_ms : INT64_MIN;
         time = wake_ms < time ? wake_ms : time;
@@ -665,6 +680,9 @@ static void collect(zl_transport *t) {
         (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
         finish(t, transfer, rc);
     }
+    if (t->ended) {
+        set_expiry(t);
+    }
 }
 
 /* What the sockets and libcurl's timer have; `ready`: wait_for_sockets said so. */
@@ -684,13 +702,14 @@ static void take_in(zl_transport *t, bool ready) {
 static int act(zl_transport *t) {
     zl_moment now;
     zl_clock_now(&now);
-    if (next_expiry(t) <= now.mono_ms) {
+    if (t->expiry_ms <= now.mono_ms) {
         /* After a long pause between turns: what came in the meantime counts. */
         take_in(t, wait_for_sockets(t, 0));
         if (t->finished != NULL) {
             return ZL_OK;
         }
         expire(t, now.mono_ms);
+        set_expiry(t);
     }
     int rc = advance(t, &now);
     if (rc == ZL_OK) {
@@ -699,12 +718,13 @@ static int act(zl_transport *t) {
     return rc;
 }
 
-/* In most frames of a game nothing is due and nothing came: then this is two readings of the clock
- * and one poll(2). */
+/* In most frames of a game nothing is due and nothing came: then this is a reading of the clock or
+ * two, and one poll(2). */
 static int turn(zl_transport *t, int64_t wait_ms, pipe_guard *guard) {
     int64_t now_ms = zl_clock_mono_ms();
     t->ended = false;
     if (next_act(t) <= now_ms) {
+        t->asked = true;
         hold_sigpipe(guard);
         int rc = act(t);
         if (rc != ZL_OK) {
@@ -725,7 +745,8 @@ static int turn(zl_transport *t, int64_t wait_ms, pipe_guard *guard) {
     return ZL_OK;
 }
 
-int zl_transport_turn(zl_transport *t, int64_t max_wait_ms) {
+ZL_HOT int zl_transport_turn(zl_transport *t, int64_t max_wait_ms) {
+    t->asked = !zl_maker_is_here(&t->maker); /* or they are told that they ended */
     int rc = start_over_after_fork(t);
     if (rc != ZL_OK) {
         return rc;
@@ -734,6 +755,14 @@ int zl_transport_turn(zl_transport *t, int64_t max_wait_ms) {
     rc = turn(t, max_wait_ms > 0 ? max_wait_ms : 0, &guard);
     release_sigpipe(&guard);
     return rc;
+}
+
+ZL_HOT bool zl_transport_was_quiet(const zl_transport *t) {
+    return !t->asked && !t->ended && t->finished == NULL;
+}
+
+ZL_HOT size_t zl_transport_count(const zl_transport *t) {
+    return t->op_count;
 }
 
 size_t zl_transport_reap(zl_transport *t) {
@@ -841,5 +870,6 @@ void zl_transport_stop_warming_up(zl_transport *t) {
         hold_sigpipe(&guard);
         abandon(t, transfer);
         release_sigpipe(&guard);
+        set_expiry(t);
     }
 }

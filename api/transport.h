@@ -56,6 +56,12 @@ void zl_transport_cancel_all(zl_transport *transport, zl_view message);
  * signal ended the wait, or ZL_ERR_NOMEM. Opens at most one new connection a turn. */
 int zl_transport_turn(zl_transport *transport, int64_t max_wait_ms);
 
+/* Whether the last turn left every operation as it was, and brought no answer. */
+bool zl_transport_was_quiet(const zl_transport *transport);
+
+/* How many operations it has, those that have been done since the last zl_transport_reap too. */
+size_t zl_transport_count(const zl_transport *transport);
+
 /* Let go of every operation that is done. Returns how many are not. */
 size_t zl_transport_reap(zl_transport *transport);
 

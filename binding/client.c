@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../api/hot.h"
 #include "../api/zenlayer.h"
 #include "credentials.h"
 #include "errors.h"
@@ -197,10 +198,7 @@ void zlb_client_close(zlb_client *client) {
 }
 
 static zlb_client *to_client(lua_State *L) {
-    zlb_client *client = zlb_testudata(L, 1, ZLB_CLIENT_TYPE);
-    if (client == NULL) {
-        client = zlb_testudata(L, 1, ZLB_SAFE_CLIENT_TYPE);
-    }
+    zlb_client *client = zlb_self(L, ZLB_CLIENT_TYPE, ZLB_SAFE_CLIENT_TYPE);
     if (client == NULL) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "self",
                         "expected a client, got %s; methods are called with ':'",
@@ -209,7 +207,7 @@ static zlb_client *to_client(lua_State *L) {
     return client;
 }
 
-zlb_client *zlb_client_check(lua_State *L) {
+ZL_HOT zlb_client *zlb_client_check(lua_State *L) {
     zlb_client *client = to_client(L);
     if (client->core == NULL || client->transport == NULL) {
         (void)zlb_raise(L, ZL_CODE_CLIENT_CLOSED, NULL, "the client is closed");
@@ -315,7 +313,7 @@ static int c_prepare(lua_State *L) {
 
 /* client:poll([seconds]) → how many jobs are not done. Moves every job on; waits at most that long,
  * not at all without an argument. */
-static int c_poll(lua_State *L) {
+ZL_HOT static int c_poll(lua_State *L) {
     (void)zlb_client_check(L);
     int64_t wait_ms = zlb_job_check_wait(L, 2, 0);
     lua_pushinteger(L, (lua_Integer)zlb_job_poll(L, wait_ms));

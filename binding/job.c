@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "../api/clock.h"
+#include "../api/hot.h"
 #include "errors.h"
 #include "json.h"
 #include "options.h"
@@ -237,8 +238,8 @@ static void check_interrupt(lua_State *L, lua_Hook hook_before) {
     lua_call(L, 0, 0);
 }
 
-/* A turn of the client at index 1, and everything that goes with it. */
-static void turn(lua_State *L, int64_t wait_ms, lua_Hook hook_before) {
+/* A turn of the client at index 1, without what it brought. */
+static void move(lua_State *L, int64_t wait_ms) {
     const zlb_client *client = lua_touserdata(L, 1);
     int rc = zl_transport_turn(client->transport, wait_ms);
     if (rc == ZL_ERR_NOMEM) {
@@ -246,6 +247,11 @@ static void turn(lua_State *L, int64_t wait_ms, lua_Hook hook_before) {
     } else if (rc != ZL_OK) {
         (void)luaL_error(L, "zenlayer: a request could not be signed");
     }
+}
+
+/* A turn, and everything that goes with it. */
+static void turn(lua_State *L, int64_t wait_ms, lua_Hook hook_before) {
+    move(L, wait_ms);
     deliver(L, 1);
     check_interrupt(L, hook_before);
 }
@@ -320,7 +326,23 @@ void zlb_job_submit(lua_State *L, int client_index) {
     lua_call(L, 2, 0);
 }
 
-size_t zlb_job_poll(lua_State *L, int64_t wait_ms) {
+/* What a game does once a frame. In most frames no job has changed, and then only that is asked. No
+ * interrupt is looked for: the interpreter has control again at once. */
+static size_t poll_at_once(lua_State *L) {
+    const zlb_client *client = lua_touserdata(L, 1);
+    move(L, 0);
+    if (zl_transport_was_quiet(client->transport) && !client->has_progress) {
+        return zl_transport_count(client->transport);
+    }
+    deliver(L, 1);
+    tell_all(L);
+    return reap(L);
+}
+
+ZL_HOT size_t zlb_job_poll(lua_State *L, int64_t wait_ms) {
+    if (wait_ms == 0) {
+        return poll_at_once(L);
+    }
     const zlb_client *client = lua_touserdata(L, 1);
     lua_Hook hook = main_hook(L);
     size_t before = wait_ms > WAIT_SLICE_MS ? reap(L) : 0;
@@ -340,7 +362,7 @@ size_t zlb_job_poll(lua_State *L, int64_t wait_ms) {
     }
 }
 
-int64_t zlb_job_check_wait(lua_State *L, int index, int64_t otherwise) {
+ZL_HOT int64_t zlb_job_check_wait(lua_State *L, int index, int64_t otherwise) {
     if (lua_isnoneornil(L, index)) {
         return otherwise;
     }
@@ -349,7 +371,7 @@ int64_t zlb_job_check_wait(lua_State *L, int index, int64_t otherwise) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "seconds",
                         "expected a number from 0 to 30 days, got %s", luaL_typename(L, index));
     }
-    return (int64_t)ceil(seconds * 1000);
+    return seconds > 0 ? (int64_t)ceil(seconds * 1000) : 0;
 }
 
 /* (client): opens a connection. To be called protected. */
@@ -395,8 +417,7 @@ int zlb_job_result(lua_State *L, int job_index) {
 /* --- methods ---------------------------------------------------------------------------------- */
 
 static zlb_job *check_job(lua_State *L) {
-    zlb_job *job = zlb_testudata(L, 1, JOB_TYPE);
-    job = job != NULL ? job : zlb_testudata(L, 1, SAFE_JOB_TYPE);
+    zlb_job *job = zlb_self(L, JOB_TYPE, SAFE_JOB_TYPE);
     if (job == NULL || job->op == NULL) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "self",
                         "expected a job, got %s; methods are called with ':'", luaL_typename(L, 1));

@@ -17,8 +17,7 @@ void zlb_prepared_from_job(lua_State *L, bool safe) {
 }
 
 static zlb_job *check_prepared(lua_State *L) {
-    zlb_job *job = zlb_testudata(L, 1, PREPARED_TYPE);
-    job = job != NULL ? job : zlb_testudata(L, 1, SAFE_PREPARED_TYPE);
+    zlb_job *job = zlb_self(L, PREPARED_TYPE, SAFE_PREPARED_TYPE);
     if (job == NULL || job->op == NULL) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "self",
                         "expected a prepared operation, got %s; methods are called with ':'",

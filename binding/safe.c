@@ -1,5 +1,6 @@
 #include "safe.h"
 
+#include "../api/hot.h"
 #include "errors.h"
 
 int zlb_safe_call(lua_State *L) {
@@ -19,10 +20,23 @@ int zlb_safe_call(lua_State *L) {
 void zlb_push_methods(lua_State *L, const luaL_Reg *methods, bool safe) {
     lua_newtable(L);
     for (; methods->name != NULL; methods++) {
-        lua_pushcfunction(L, methods->func);
+        lua_pushvalue(L, -2);
+        lua_pushcclosure(L, methods->func, 1);
         if (safe) {
             lua_pushcclosure(L, zlb_safe_call, 1);
         }
         lua_setfield(L, -2, methods->name);
     }
+}
+
+ZL_HOT void *zlb_self(lua_State *L, const char *type, const char *safe_type) {
+    if (lua_type(L, 1) == LUA_TUSERDATA && lua_getmetatable(L, 1)) {
+        bool same = lua_rawequal(L, -1, lua_upvalueindex(1)) != 0;
+        lua_pop(L, 1);
+        if (same) {
+            return lua_touserdata(L, 1);
+        }
+    }
+    void *self = zlb_testudata(L, 1, type);
+    return self != NULL ? self : zlb_testudata(L, 1, safe_type);
 }
