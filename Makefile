@@ -46,6 +46,7 @@ endif
 PACKAGES    := libcurl libcrypto
 DEPS_CFLAGS ?= $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
 DEPS_LIBS   ?= $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
+CRYPTO_LIBS ?= $(shell $(PKG_CONFIG) --libs libcrypto 2>/dev/null)
 DEPS_CFLAGS := $(DEPS_CFLAGS)
 DEPS_LIBS   := $(DEPS_LIBS)
 
@@ -84,19 +85,26 @@ ALL_LIBS      = $(DEPS_LIBS) -lm $(LIBS)
 OUT      := $(BUILD)/$(FLAVOUR)
 CORE     := $(BUILD)/core
 MODULE   := $(OUT)/zenlayer.so
+BARE     := $(OUT)/zenlayer/core.so
 STATIC   := $(OUT)/libzenlayer.a
 EMBED    := $(OUT)/embed
 THREADS  := $(OUT)/threads
 HOSTS    := $(EMBED) $(THREADS)
 
 CORE_SRC := $(sort $(wildcard api/*.c))
-LUA_SRC  := lua_zenlayer.c $(sort $(wildcard binding/*.c))
+# Two objects from the same sources. The second has nothing of libcurl in it or behind it.
+CURL_SRC := api/sockets.c api/transfer.c api/transport.c
+BOTH_SRC := $(filter-out %/engine.c %/no_engine.c %/drive.c,$(sort $(wildcard binding/*.c)))
+LUA_SRC  := lua_zenlayer.c binding/engine.c binding/drive.c $(BOTH_SRC)
+BARE_SRC := lua_zenlayer_core.c binding/no_engine.c $(BOTH_SRC)
 TEST_SRC := $(sort $(wildcard spec/core/test_*.c))
 TEST_AID := $(filter-out $(TEST_SRC),$(sort $(wildcard spec/core/*.c)))
 LIB_LUA  := $(sort $(patsubst lib/%,%,$(shell find lib -name '*.lua' 2>/dev/null)))
 
 CORE_OBJ := $(CORE_SRC:api/%.c=$(CORE)/obj/%.o)
 LUA_OBJ  := $(LUA_SRC:%.c=$(OUT)/obj/%.o)
+BARE_OBJ := $(BARE_SRC:%.c=$(OUT)/obj/%.o) \
+            $(patsubst api/%.c,$(CORE)/obj/%.o,$(filter-out $(CURL_SRC),$(CORE_SRC)))
 FLOOR    := $(BUILD)/bench/fleet
 AID_OBJ  := $(TEST_AID:spec/core/%.c=$(CORE)/tests/%.o)
 TESTS    := $(TEST_SRC:spec/core/%.c=$(CORE)/tests/%)
@@ -118,7 +126,7 @@ export LUA CC PKG_CONFIG
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-all: $(MODULE)     ## the module, build/<lua>/zenlayer.so (LUA=lua5.4; or lua5.1, lua5.2, lua5.3, luajit)
+all: $(MODULE) $(BARE) ## the module, build/<lua>/zenlayer.so (LUA=lua5.4; or lua5.1, lua5.2, lua5.3, luajit)
 static: $(STATIC)  ## the same for hosts that link it: build/<lua>/libzenlayer.a
 embed: $(EMBED)    ## such a host, build/<lua>/embed (examples/embed/main.c)
 core-tests: $(TESTS) ## the C tests of the core: build/core/tests/
@@ -130,6 +138,10 @@ benches: $(FLOOR)
 $(MODULE): $(LUA_OBJ) $(CORE_OBJ) zenlayer.map
 	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(MODULE_LINK) $(ALL_LDFLAGS) \
 	    $(LUA_OBJ) $(CORE_OBJ) $(ALL_LIBS) -o $@
+
+$(BARE): $(BARE_OBJ) zenlayer.map
+	$(call quiet,LINK $@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(MODULE_LINK) $(ALL_LDFLAGS) \
+	    $(BARE_OBJ) $(CRYPTO_LIBS) -lm $(LIBS) -o $@
 
 $(STATIC): $(LUA_OBJ) $(CORE_OBJ)
 	$(call quiet,AR $@)rm -f $@ && $(AR) rcs $@ $^
@@ -203,10 +215,13 @@ endef
 install: all ## the module under PREFIX (/usr/local), or INST_LIBDIR and INST_LUADIR; DESTDIR is honoured
 	$(INSTALL) -d '$(DESTDIR)$(INST_LIBDIR)'
 	$(INSTALL) -m 755 $(MODULE) '$(DESTDIR)$(INST_LIBDIR)/zenlayer.so'
+	$(INSTALL) -d '$(DESTDIR)$(INST_LIBDIR)/zenlayer'
+	$(INSTALL) -m 755 $(BARE) '$(DESTDIR)$(INST_LIBDIR)/zenlayer/core.so'
 	$(foreach f,$(LIB_LUA),$(call install_lua,$(f)))
 
 uninstall: ## what install put there
-	rm -f '$(DESTDIR)$(INST_LIBDIR)/zenlayer.so' $(LIB_LUA:%='$(DESTDIR)$(INST_LUADIR)/%')
+	rm -f '$(DESTDIR)$(INST_LIBDIR)/zenlayer.so' '$(DESTDIR)$(INST_LIBDIR)/zenlayer/core.so' \
+	    $(LIB_LUA:%='$(DESTDIR)$(INST_LUADIR)/%')
 
 clean: ## remove the build folder
 	rm -rf $(BUILD)

@@ -40,6 +40,8 @@ enum {
     X(INVALID_ARGUMENT, ARGUMENT, "an argument has the wrong type or value")                       \
     X(UNKNOWN_OPTION, ARGUMENT, "an option's name is not known")                                   \
     X(CLIENT_CLOSED, ARGUMENT, "the client was closed before the call")                            \
+    X(WRONG_PHASE, ARGUMENT, "not possible in this phase of nginx")                                \
+    X(NOT_CONFIGURED, ARGUMENT, "a directive is missing in nginx.conf")                            \
     X(CREDENTIALS_MISSING, CREDENTIALS, "no credentials were found")                               \
     X(CREDENTIALS_INVALID, CREDENTIALS, "credentials are incomplete, doubled or malformed")        \
     X(REQUEST_LIMIT_EXCEEDED, API, "HTTP 429 without a code of the API's")                         \

@@ -139,8 +139,9 @@ zl_verdict zl_judge_answer(const zl_answer *answer) {
 zl_verdict zl_judge_failure(zl_code code, bool sent) {
     zl_outcome outcome = sent ? ZL_OUTCOME_UNKNOWN : ZL_OUTCOME_NOT_SENT;
     zl_again again = sent ? ZL_AGAIN_IF_SAFE : ZL_AGAIN_YES;
-    if (code == ZL_CODE_TLS_VERIFY_FAILED || code == ZL_CODE_RESPONSE_TOO_LARGE ||
-        code == ZL_CODE_CANCELLED || code == ZL_CODE_DEADLINE_EXCEEDED) {
+    if (zl_code_kind(code) == ZL_KIND_ARGUMENT || code == ZL_CODE_TLS_VERIFY_FAILED ||
+        code == ZL_CODE_RESPONSE_TOO_LARGE || code == ZL_CODE_CANCELLED ||
+        code == ZL_CODE_DEADLINE_EXCEEDED) {
         again = ZL_AGAIN_NO;
     }
     return our_error(code, outcome, again);

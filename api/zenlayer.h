@@ -25,6 +25,10 @@ struct lua_State;
 ZL_EXPORT int luaopen_zenlayer(struct lua_State *L);
 ZL_EXPORT int luaopen_zenlayer_safe(struct lua_State *L);
 
+/* The same for `require "zenlayer.core"`, which is not in the static library but in a shared object
+ * of its own. */
+ZL_EXPORT int luaopen_zenlayer_core(struct lua_State *L);
+
 #ifdef __cplusplus
 }
 #endif

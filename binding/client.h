@@ -6,17 +6,14 @@
 #include "../api/transport.h"
 #include "compat.h"
 
-/* The metatables of a client that raises and of one that returns nil, err. */
-#define ZLB_CLIENT_TYPE "zenlayer.client"
-#define ZLB_SAFE_CLIENT_TYPE "zenlayer.safe.client"
-
-/* Both NULL: closed. The user value is a table that keeps the jobs under way, by their tags. */
+/* The user value is a table that keeps the jobs under way, by their tags. */
 typedef struct zlb_client {
-    zl_client *core;
-    zl_transport *transport;
+    zl_client *core;         /* NULL: closed */
+    zl_transport *transport; /* NULL: closed, or there is no engine */
     int last_tag;
     bool has_progress; /* some job had an on_progress */
-    bool safe;         /* of the second kind; its jobs are so too */
+    bool safe;         /* returns nil, err; its jobs do so too */
+    bool in_nginx;     /* where it must not block but in some phases */
 } zlb_client;
 
 /* Create the metatables. Idempotent; leaves the stack as it was. */

@@ -24,28 +24,12 @@ zlb_job *zlb_job_new(lua_State *L, bool safe);
  */
 void zlb_job_set_progress(lua_State *L);
 
+/* Whether rounds of looks have ended that its on_progress was not told of. */
+bool zlb_job_has_news(const zlb_job *job);
+
 /* Call the on_progress of a job if a round of looks has ended since it was told. It may do what it
  * likes, close the client too. What it raises is raised. */
 void zlb_job_tell_progress(lua_State *L, int job_index);
-
-/* Run the job at `job_index` in the client at `client_index`, which is open, until it is done or
- * the client is closed. When a Lua error leaps out of the wait (the interpreter's "interrupted!"),
- * the job is cancelled first. */
-void zlb_job_run(lua_State *L, int client_index, int job_index);
-
-/* The job on top of the stack runs in the client at `client_index` from now on, whenever that is
- * polled. */
-void zlb_job_submit(lua_State *L, int client_index);
-
-/* Move on every job of the client at index 1, waiting for at most wait_ms. Returns how many are not
- * done. */
-size_t zlb_job_poll(lua_State *L, int64_t wait_ms);
-
-/* The argument at `index` in seconds, 0 allowed, as ms; absent: `otherwise`. Raises. */
-int64_t zlb_job_check_wait(lua_State *L, int index, int64_t otherwise);
-
-/* Open a connection of the client at `client_index`. Raises nothing of what went wrong with it. */
-void zlb_job_connect(lua_State *L, int client_index);
 
 /* Decode the answer to call n, whose body is in the scratch just below the job, and report it. The
  * answer's status and headers are filled in. The job and the scratch are on the stack throughout,

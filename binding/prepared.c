@@ -3,21 +3,19 @@
 #include <math.h>
 
 #include "../api/clock.h"
+#include "engine.h"
 #include "errors.h"
 #include "job.h"
 #include "safe.h"
 #include "scratch.h"
 
-#define PREPARED_TYPE "zenlayer.operation"
-#define SAFE_PREPARED_TYPE "zenlayer.safe.operation"
-
 void zlb_prepared_from_job(lua_State *L, bool safe) {
-    luaL_getmetatable(L, safe ? SAFE_PREPARED_TYPE : PREPARED_TYPE);
+    luaL_getmetatable(L, zlb_prepared_types[safe]);
     lua_setmetatable(L, -2);
 }
 
 static zlb_job *check_prepared(lua_State *L) {
-    zlb_job *job = zlb_self(L, PREPARED_TYPE, SAFE_PREPARED_TYPE);
+    zlb_job *job = zlb_self(L, zlb_prepared_types);
     if (job == NULL || job->op == NULL) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "self",
                         "expected a prepared operation, got %s; methods are called with ':'",
@@ -106,8 +104,17 @@ static void read_headers(lua_State *L, int index, zl_buf *head) {
 
 /* --- methods ---------------------------------------------------------------------------------- */
 
-static void push_request(lua_State *L, const zl_request *request) {
-    lua_createtable(L, 0, 4);
+/* How long an attempt may take that begins now. */
+static int64_t attempt_ms(const zl_operation *op, const zl_moment *now) {
+    int64_t left_ms = zl_operation_deadline_ms(op) - now->mono_ms;
+    int64_t timeout_ms = zl_operation_timeout_ms(op);
+    return left_ms < timeout_ms ? left_ms : timeout_ms;
+}
+
+static void push_request(lua_State *L, const zl_request *request, int64_t timeout_ms) {
+    lua_createtable(L, 0, 5);
+    lua_pushnumber(L, (lua_Number)timeout_ms / 1000);
+    lua_setfield(L, -2, "timeout");
     zlb_set_view(L, "url", zl_buf_view(&request->url));
     zlb_set_text(L, "method", "POST");
     zlb_set_view(L, "body", request->body);
@@ -120,9 +127,10 @@ static void push_request(lua_State *L, const zl_request *request) {
     lua_setfield(L, -2, "headers");
 }
 
-/* op:step() → "send", n, { url =, method =, headers =, body = }: send this, report by reply or
- * failed; "wait", seconds: step again then; "pending", seconds: step again after the next report,
- * of this operation or another of the client, or then; "done". */
+/* op:step() → "send", n, { url =, method =, headers =, body =, timeout = }: send this, which may
+ * take so many seconds, report by reply or failed; "wait", seconds: step again then; "pending",
+ * seconds: step again after the next report, of this operation or another of the client, or then;
+ * "done". */
 static int o_step(lua_State *L) {
     const zlb_job *job = check_prepared(L);
     zl_moment now;
@@ -138,7 +146,7 @@ static int o_step(lua_State *L) {
     case ZL_STEP_SEND:
         lua_pushliteral(L, "send");
         lua_pushinteger(L, (lua_Integer)step.n);
-        push_request(L, step.request);
+        push_request(L, step.request, attempt_ms(job->op, &now));
         return 3;
     case ZL_STEP_WAIT: lua_pushliteral(L, "wait"); break;
     case ZL_STEP_PENDING: lua_pushliteral(L, "pending"); break;
@@ -174,8 +182,30 @@ static int o_reply(lua_State *L) {
     return 1;
 }
 
-/* op:failed(n, message, sent) → whether it counted. There is no answer to call n, and there will be
- * none. sent: false only if it is certain that not one byte of the request left. */
+/* The codes that say why there is no answer. */
+static zl_code check_code(lua_State *L, int index, zl_code otherwise) {
+    static const zl_code codes[] = {
+        ZL_CODE_RESOLVE_FAILED,  ZL_CODE_CONNECT_FAILED,  ZL_CODE_TLS_FAILED,
+        ZL_CODE_PROXY_FAILED,    ZL_CODE_CONNECT_TIMEOUT, ZL_CODE_TLS_VERIFY_FAILED,
+        ZL_CODE_CONNECTION_LOST, ZL_CODE_TIMEOUT,         ZL_CODE_RESPONSE_TOO_LARGE,
+        ZL_CODE_BAD_RESPONSE,    ZL_CODE_WRONG_PHASE,     ZL_CODE_NOT_CONFIGURED,
+    };
+    if (lua_isnoneornil(L, index)) {
+        return otherwise;
+    }
+    zl_view name = check_string(L, index, "code");
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        if (zl_view_equal(name, zl_view_of(zl_code_name(codes[i])))) {
+            return codes[i];
+        }
+    }
+    (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "code", "no code for a call without an answer");
+    return otherwise;
+}
+
+/* op:failed(n, message, sent [, code]) → whether it counted. There is no answer to call n, and
+ * there will be none. sent: false only if it is certain that not one byte of the request left.
+ * code: why; if absent, CONNECTION_LOST or CONNECT_FAILED. */
 static int o_failed(lua_State *L) {
     const zlb_job *job = check_prepared(L);
     int n = check_integer(L, 2, "n", 1, 2147483647);
@@ -185,8 +215,8 @@ static int o_failed(lua_State *L) {
     }
     bool sent = lua_toboolean(L, 4) != 0;
     zl_moment now;
+    zl_code code = check_code(L, 5, sent ? ZL_CODE_CONNECTION_LOST : ZL_CODE_CONNECT_FAILED);
     zl_clock_now(&now);
-    zl_code code = sent ? ZL_CODE_CONNECTION_LOST : ZL_CODE_CONNECT_FAILED;
     bool counted = zl_operation_failed(job->op, (size_t)n, &now, code, message, sent);
     zlb_job_tell_progress(L, 1);
     lua_pushboolean(L, counted);
@@ -208,18 +238,19 @@ static const luaL_Reg methods[] = {
     {"failed", o_failed}, {"reply", o_reply}, {"result", o_result}, {"step", o_step}, {NULL, NULL},
 };
 
-static void create_metatable(lua_State *L, const char *type, bool safe) {
-    if (luaL_newmetatable(L, type)) {
+static void create_metatable(lua_State *L, bool safe) {
+    if (luaL_newmetatable(L, zlb_prepared_types[safe])) {
         lua_pushcfunction(L, o_gc);
         lua_setfield(L, -2, "__gc");
-        zlb_set_text(L, "__name", PREPARED_TYPE);
-        zlb_push_methods(L, methods, safe);
+        zlb_set_text(L, "__name", "zenlayer.operation");
+        lua_newtable(L);
+        zlb_add_methods(L, methods, safe);
         lua_setfield(L, -2, "__index");
     }
     lua_pop(L, 1);
 }
 
 void zlb_prepared_open(lua_State *L) {
-    create_metatable(L, PREPARED_TYPE, false);
-    create_metatable(L, SAFE_PREPARED_TYPE, true);
+    create_metatable(L, false);
+    create_metatable(L, true);
 }

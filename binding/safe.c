@@ -17,8 +17,7 @@ int zlb_safe_call(lua_State *L) {
     return 2;
 }
 
-void zlb_push_methods(lua_State *L, const luaL_Reg *methods, bool safe) {
-    lua_newtable(L);
+void zlb_add_methods(lua_State *L, const luaL_Reg *methods, bool safe) {
     for (; methods->name != NULL; methods++) {
         lua_pushvalue(L, -2);
         lua_pushcclosure(L, methods->func, 1);
@@ -29,7 +28,7 @@ void zlb_push_methods(lua_State *L, const luaL_Reg *methods, bool safe) {
     }
 }
 
-ZL_HOT void *zlb_self(lua_State *L, const char *type, const char *safe_type) {
+ZL_HOT void *zlb_self(lua_State *L, const char *const types[2]) {
     if (lua_type(L, 1) == LUA_TUSERDATA && lua_getmetatable(L, 1)) {
         bool same = lua_rawequal(L, -1, lua_upvalueindex(1)) != 0;
         lua_pop(L, 1);
@@ -37,6 +36,6 @@ ZL_HOT void *zlb_self(lua_State *L, const char *type, const char *safe_type) {
             return lua_touserdata(L, 1);
         }
     }
-    void *self = zlb_testudata(L, 1, type);
-    return self != NULL ? self : zlb_testudata(L, 1, safe_type);
+    void *self = zlb_testudata(L, 1, types[0]);
+    return self != NULL ? self : zlb_testudata(L, 1, types[1]);
 }

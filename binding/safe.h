@@ -8,12 +8,12 @@
  * instead of being raised. Anything else (memory, the interpreter's interrupt) is raised on. */
 int zlb_safe_call(lua_State *L);
 
-/* Push a table of the functions of a list, as methods of what has the metatable on top of the
- * stack; with `safe`, each of them through zlb_safe_call. */
-void zlb_push_methods(lua_State *L, const luaL_Reg *methods, bool safe);
+/* Add the functions of a list to the table on top of the stack, as methods of what has the
+ * metatable below that; with `safe`, each of them through zlb_safe_call. */
+void zlb_add_methods(lua_State *L, const luaL_Reg *methods, bool safe);
 
 /* The userdata at index 1 if it is of one of the two types, else NULL. In a method that
- * zlb_push_methods made, its own metatable is found without a look into the registry. */
-void *zlb_self(lua_State *L, const char *type, const char *safe_type);
+ * zlb_add_methods made, its own metatable is found without a look into the registry. */
+void *zlb_self(lua_State *L, const char *const types[2]);
 
 #endif

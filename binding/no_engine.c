@@ -1,0 +1,73 @@
+/* The engine of zenlayer/core.so: none. Its clients prepare operations, and whoever drives those
+ * moves the bytes as it likes. */
+#include "engine.h"
+
+#include "errors.h"
+#include "options.h"
+#include "wire_options.h"
+
+const char *const zlb_client_types[2] = {"zenlayer.core.client", "zenlayer.core.safe.client"};
+const char *const zlb_job_types[2] = {"zenlayer.core.job", "zenlayer.core.safe.job"};
+const char *const zlb_prepared_types[2] = {"zenlayer.core.operation",
+                                           "zenlayer.core.safe.operation"};
+
+const char *const zlb_client_options[] = {
+    "access_key_id",   "access_key_password", "api_version", "ca_file",  "ca_path",
+    "connect_timeout", "connect_to",          "deadline",    "endpoint", "max_attempts",
+    "max_concurrency", "max_response_bytes",  "proxy",       "service",  "timeout",
+    "token",           "user_agent",          NULL,
+};
+
+const luaL_Reg zlb_job_methods[] = {
+    {NULL, NULL}}; /* its jobs are prepared operations, all of them */
+
+static void refuse_trust(lua_State *L, const char *name) {
+    if (zlb_option_push(L, 1, name) != LUA_TNIL) {
+        (void)zlb_option_refuse(L, name,
+                                "is nginx's to say: lua_ssl_trusted_certificate in nginx.conf");
+    }
+    lua_pop(L, 1);
+}
+
+/* What a driver has to know stays in the client's table, for settings(). */
+void zlb_engine_begin(lua_State *L, zlb_client *client) {
+    static const char *const schemes[] = {"http", NULL};
+    const zl_client *core = client->core;
+    refuse_trust(L, "ca_file");
+    refuse_trust(L, "ca_path");
+    zlb_wire_options wire = zlb_wire_options_read(L, core->sender.endpoint.tls, schemes,
+                                                  "is no http URL; cosockets speak no other");
+    lua_getuservalue(L, -1);
+    lua_createtable(L, 0, 6);
+    zlb_set_view(L, "endpoint", zl_buf_view(&core->sender.endpoint.base));
+    zlb_set_view(L, "connect_to", zl_view_of(wire.connect_to));
+    zlb_set_view(L, "proxy", zl_view_of(wire.proxy));
+    lua_pushnumber(L, (lua_Number)wire.connect_timeout_ms / 1000);
+    lua_setfield(L, -2, "connect_timeout");
+    lua_pushinteger(L, (lua_Integer)wire.max_response_bytes);
+    lua_setfield(L, -2, "max_response_bytes");
+    lua_pushinteger(L, (lua_Integer)core->max_concurrency);
+    lua_setfield(L, -2, "max_concurrency");
+    lua_setfield(L, -2, "settings");
+    lua_pop(L, 1);
+}
+
+void zlb_engine_end(zl_transport *transport) {
+    (void)transport;
+}
+
+void zlb_engine_drop(zl_operation *op) {
+    (void)op;
+}
+
+/* client:settings() → { endpoint =, connect_to =, proxy =, connect_timeout =, max_response_bytes =,
+ * max_concurrency = }: the options that a driver has to mind, checked; seconds and bytes. A proxy's
+ * password is in it. */
+static int c_settings(lua_State *L) {
+    (void)zlb_client_check(L);
+    lua_getuservalue(L, 1);
+    lua_getfield(L, -1, "settings");
+    return 1;
+}
+
+const luaL_Reg zlb_engine_methods[] = {{"settings", c_settings}, {NULL, NULL}};
