@@ -70,4 +70,13 @@ static int c_settings(lua_State *L) {
     return 1;
 }
 
-const luaL_Reg zlb_engine_methods[] = {{"settings", c_settings}, {NULL, NULL}};
+/* client:wrong_phase(message): raises WRONG_PHASE, for a driver that may not begin. */
+static int c_wrong_phase(lua_State *L) {
+    return zlb_raise(L, ZL_CODE_WRONG_PHASE, NULL, "%s", luaL_checkstring(L, 2));
+}
+
+const luaL_Reg zlb_engine_methods[] = {
+    {"settings", c_settings},
+    {"wrong_phase", c_wrong_phase},
+    {NULL, NULL},
+};

@@ -1,0 +1,458 @@
+--- The Zenlayer Cloud API in OpenResty, over cosockets: nothing here ever blocks nginx.
+--
+--     local zenlayer = require "resty.zenlayer"
+--     local client = assert(zenlayer.new { … })  -- once per worker
+--     local request_ids, batches = client:stop_instances { "id1", "id2" }
+--
+-- Arguments, results and errors are those of `zenlayer`; what went wrong comes back as nil, err. The
+-- operations are the core's: what is sent, when again, and what became of every id is decided there. Here
+-- bytes are moved.
+local core = require "zenlayer.core"
+local http = require "resty.zenlayer.http"
+
+local ngx = ngx
+if type(ngx) ~= "table" or not ngx.socket then
+    error("resty.zenlayer needs OpenResty, or nginx with its Lua module; elsewhere use zenlayer", 0)
+end
+local semaphore = require "ngx.semaphore"
+
+local concat, pairs, pcall, setmetatable = table.concat, pairs, pcall, setmetatable
+local find, match = string.find, string.match
+local now, get_phase = ngx.now, ngx.get_phase
+local spawn, kill = ngx.thread.spawn, ngx.thread.kill
+local tcp = ngx.socket.tcp
+
+-- Servers close idle connections soon after a minute.
+local IDLE_MS = 50000
+-- An operation that waits for a place in the client looks again after so many seconds, though nobody
+-- woke it: who should have, may have been aborted.
+local LOOK_S = 0.25
+local RECEIVE_BYTES = 64 * 1024
+
+-- Where cosockets work.
+local PHASES = {
+    server_rewrite = true, rewrite = true, access = true, content = true, timer = true,
+    ssl_client_hello = true, ssl_cert = true, ssl_session_fetch = true, preread = true,
+}
+
+--- where to connect ------------------------------------------------------------------------------
+
+-- "host", "host:port", "[v6]:port" → host as one connects to it, port
+local function split_address(address, port)
+    local host, given = match(address, "^(%[[^%]]+%]):?(%d*)$")
+    if not host then
+        host, given = match(address, "^([^:]+):?(%d*)$")
+    end
+    return host, tonumber(given) or port
+end
+
+local function decode(text)
+    return (text:gsub("%%(%x%x)", function(hex)
+        return string.char(tonumber(hex, 16))
+    end))
+end
+
+-- The port of a proxy that names none is libcurl's.
+local function read_proxy(url)
+    local authority = match(url, "^%a+://([^/]*)") or match(url, "^[^/]*")
+    local user, address = match(authority, "^(.*)@([^@]*)$")
+    local host, port = split_address(address or authority, 1080)
+    return { host = host, port = port, authorization = user and ngx.encode_base64(decode(user)) }
+end
+
+-- What the wire needs to know of a client, once.
+local function read_target(settings)
+    local scheme, authority = match(settings.endpoint, "^(https?)://(.*)$")
+    local tls = scheme == "https"
+    local default_port = tls and 443 or 80
+    local name, endpoint_port = split_address(authority, default_port)
+    local host, port = name, endpoint_port
+    if settings.connect_to then
+        host, port = split_address(settings.connect_to, endpoint_port)
+    end
+    local target = {
+        endpoint = settings.endpoint,
+        host = host, -- to connect to, or for the proxy to do so
+        port = port,
+        name = tls and match(name, "^%[?([^%]]*)"), -- in the certificate
+        proxy = settings.proxy and read_proxy(settings.proxy),
+        connect_timeout = settings.connect_timeout,
+        max_response_bytes = settings.max_response_bytes,
+        pool_size = settings.max_concurrency,
+    }
+    local proxy = target.proxy
+    -- The names of pools are in nginx's debug log: no password in them.
+    target.pool = concat({
+        "zenlayer", host, port, target.name or "",
+        proxy and concat({ proxy.host, proxy.port, ngx.md5(proxy.authorization or "") }, "|") or "",
+    }, "|")
+    return target
+end
+
+--- one exchange ----------------------------------------------------------------------------------
+
+-- An exchange is { target =, request =, deadline =, sock =, sent = whether bytes of the request may have
+-- left, connected = whether it got so far }. What goes wrong is nil, code, message.
+
+local function set_timeout(sock, seconds)
+    sock:settimeout(seconds > 0.001 and seconds * 1000 or 1)
+end
+
+local function explain(exchange, message)
+    return message .. " (" .. exchange.target.endpoint .. ")"
+end
+
+local function connect_failed(exchange, err)
+    if find(err, "no resolver defined", 1, true) then
+        return nil, "NOT_CONFIGURED", explain(exchange, err .. ": nginx.conf needs the directive resolver")
+    elseif exchange.target.proxy then
+        return nil, "PROXY_FAILED", explain(exchange, "no connection to the proxy: " .. err)
+    elseif find(err, "could not be resolved", 1, true) then
+        return nil, "RESOLVE_FAILED", explain(exchange, err)
+    elseif err == "timeout" then
+        return nil, "CONNECT_TIMEOUT", explain(exchange, "not connected in time")
+    end
+    return nil, "CONNECT_FAILED", explain(exchange, err)
+end
+
+local function handshake_failed(exchange, err)
+    if err == "timeout" then
+        return nil, "CONNECT_TIMEOUT", explain(exchange, "no TLS handshake in time")
+    elseif find(err, "^%d+: ") or find(err, "certificate", 1, true) then
+        return nil, "TLS_VERIFY_FAILED", explain(exchange, err
+            .. "; trusted is what the directive lua_ssl_trusted_certificate names, through"
+            .. " lua_ssl_verify_depth certificates (1 by default)")
+    end
+    return nil, "TLS_FAILED", explain(exchange, err)
+end
+
+local function receive_from(exchange)
+    local sock, deadline = exchange.sock, exchange.deadline
+    return function()
+        set_timeout(sock, deadline - now())
+        return sock:receiveany(RECEIVE_BYTES)
+    end
+end
+
+local function open_tunnel(exchange)
+    local sock, target = exchange.sock, exchange.target
+    local address = target.host .. ":" .. target.port
+    local authorization = target.proxy.authorization
+    local sent, err = sock:send {
+        "CONNECT ", address, " HTTP/1.1\r\nHost: ", address, "\r\n",
+        authorization and "Proxy-Authorization: Basic " .. authorization .. "\r\n" or "", "\r\n",
+    }
+    local status
+    if sent then
+        status, _, err = http.read_tunnel(function()
+            set_timeout(sock, exchange.connect_deadline - now())
+            return sock:receiveany(RECEIVE_BYTES)
+        end)
+    end
+    if not status then
+        return nil, "PROXY_FAILED", explain(exchange, "the proxy gave no tunnel: " .. tostring(err))
+    elseif status < 200 or status > 299 then
+        return nil, "PROXY_FAILED", explain(exchange, "the proxy answered HTTP " .. status)
+    end
+    return true
+end
+
+-- TLS is verified with a name, always: without one nothing would be checked at all.
+local function open(exchange)
+    local sock, target = exchange.sock, exchange.target
+    local dial = target.proxy or target
+    set_timeout(sock, exchange.connect_deadline - now())
+    local ok, err = sock:connect(dial.host, dial.port, { pool = target.pool })
+    if not ok then
+        return connect_failed(exchange, err)
+    end
+    if sock:getreusedtimes() > 0 then
+        return true
+    end
+    if target.proxy then
+        local code, message
+        ok, code, message = open_tunnel(exchange)
+        if not ok then
+            return nil, code, message
+        end
+    end
+    if target.name then
+        set_timeout(sock, exchange.connect_deadline - now())
+        ok, err = sock:sslhandshake(nil, target.name, true)
+        if not ok then
+            return handshake_failed(exchange, err)
+        end
+    end
+    return true
+end
+
+local function write_head(request)
+    local parts = { "POST ", match(request.url, "^%a+://[^/]+(/.*)$"), " HTTP/1.1\r\n" }
+    local count = 3
+    for name, value in pairs(request.headers) do
+        parts[count + 1], parts[count + 2], parts[count + 3], parts[count + 4] = name, ": ", value, "\r\n"
+        count = count + 4
+    end
+    parts[count + 1] = "Accept: application/json\r\nContent-Length: "
+    parts[count + 2] = #request.body
+    parts[count + 3] = "\r\n\r\n"
+    return concat(parts)
+end
+
+local function exchange_bytes(exchange)
+    local sock, request = exchange.sock, exchange.request
+    local ok, code, message = open(exchange)
+    if not ok then
+        return nil, code, message
+    end
+    exchange.connected = true
+    set_timeout(sock, exchange.deadline - now())
+    exchange.sent = true -- from here on nobody can tell what left
+    local bytes, err = sock:send { write_head(request), request.body }
+    if not bytes then
+        return nil, err == "timeout" and "TIMEOUT" or "CONNECTION_LOST",
+            explain(exchange, "sending: " .. tostring(err))
+    end
+    local answer
+    answer, code, message = http.read(receive_from(exchange), exchange.target.max_response_bytes)
+    if not answer then
+        return nil, code, explain(exchange, message)
+    end
+    if answer.reusable then
+        sock:setkeepalive(IDLE_MS, exchange.target.pool_size)
+    else
+        sock:close()
+    end
+    return answer
+end
+
+--- driving an operation --------------------------------------------------------------------------
+
+-- Operations of a client that wait for a place in it, oldest first. Whoever frees one wakes the first, and
+-- who was woken and found one wakes the next.
+local function wake_next(client)
+    while client.first < client.last do
+        client.first = client.first + 1
+        local run = client.waiting[client.first]
+        client.waiting[client.first] = nil
+        if run and run.starved then
+            run.starved = false
+            run.wake:post()
+            return
+        end
+    end
+end
+
+-- Report what an exchange came to. A function of the user's may be called by that, and raise.
+local function report(run, exchange, answer, code, message)
+    local ok, err
+    run.exchanges[exchange] = nil
+    if answer then
+        ok, err = pcall(run.op.reply, run.op, exchange.n, answer.status, answer.head, answer.body)
+    else
+        ok, err = pcall(run.op.failed, run.op, exchange.n, message, exchange.sent, code)
+    end
+    if not ok then
+        run.raised = { err }
+    end
+    wake_next(run.client)
+end
+
+local function carry_out(run, exchange)
+    local ok, answer, code, message = pcall(exchange_bytes, exchange)
+    if not ok then
+        answer, code, message = nil, nil, tostring(answer)
+    end
+    if not answer then
+        exchange.sock:close()
+    end
+    report(run, exchange, answer, code, message)
+    run.wake:post()
+end
+
+local function start(run, n, request)
+    local target, began = run.client.target, now()
+    local exchange = {
+        n = n, target = target, request = request, sock = tcp(), sent = false,
+        deadline = began + request.timeout,
+        connect_deadline = began + math.min(target.connect_timeout, request.timeout),
+    }
+    run.exchanges[exchange] = true
+    exchange.thread = spawn(carry_out, run, exchange)
+end
+
+local function stop(exchange)
+    kill(exchange.thread)
+    pcall(exchange.sock.close, exchange.sock)
+end
+
+-- Exchanges keep their time by themselves, but for a name that is being resolved: that has a limit of its
+-- own. Returns when the next one is due.
+local function expire(run, time)
+    local due = math.huge
+    for exchange in pairs(run.exchanges) do
+        local limit = exchange.connected and exchange.deadline or exchange.connect_deadline
+        limit = limit + 0.05 -- theirs to say first
+        if limit > time then
+            due = math.min(due, limit)
+        else
+            stop(exchange)
+            report(run, exchange, nil, exchange.connected and "TIMEOUT" or "CONNECT_TIMEOUT",
+                explain(exchange, exchange.connected and "no complete answer in time" or "not connected in time"))
+        end
+    end
+    return due
+end
+
+-- Requests of which the browser went away are stopped by nginx wherever they are; what they had in flight
+-- would hold its place until it is collected.
+local function free_aborted(client, time)
+    for run in pairs(client.runs) do
+        for exchange in pairs(run.exchanges) do
+            if time > exchange.deadline + 1 then
+                report(run, exchange, nil, "CONNECTION_LOST", "the request was aborted")
+            end
+        end
+    end
+end
+
+-- Wait for a report, or so many seconds.
+local function pause(run, kind, seconds)
+    local client = run.client
+    local time = now()
+    local due = expire(run, time)
+    run.starved = kind == "pending" and next(run.exchanges) == nil
+    if run.starved then
+        client.last = client.last + 1
+        client.waiting[client.last] = run
+        free_aborted(client, time)
+        seconds = math.min(seconds, LOOK_S)
+    end
+    run.wake:wait(math.max(0.001, math.min(seconds, due - time)))
+    run.starved = false
+end
+
+local function drive(run)
+    local op, sent = run.op, false
+    while not run.raised do
+        local kind, n, request = op:step()
+        if kind == "done" then
+            return
+        elseif kind == "send" then
+            start(run, n, request)
+            sent = true
+        else
+            if sent then
+                wake_next(run.client)
+                sent = false
+            end
+            pause(run, kind, n)
+        end
+    end
+end
+
+-- Returns what `f` returns; nil, err for an error of ours; raises any other.
+local function protect(ok, ...)
+    if ok then
+        return ...
+    end
+    local err = ...
+    if core.is_error(err) then
+        return nil, err
+    end
+    return error(err, 0)
+end
+
+local function carry(client, op)
+    local run = {
+        client = client, op = op, wake = semaphore.new(0), exchanges = {}, starved = false,
+    }
+    client.runs[run] = true
+    local ok, err = pcall(drive, run)
+    client.runs[run] = nil
+    for exchange in pairs(run.exchanges) do
+        stop(exchange)
+    end
+    if run.raised or not ok then
+        return error(run.raised and run.raised[1] or err, 0)
+    end
+    return protect(pcall(op.result, op))
+end
+
+--- the client ------------------------------------------------------------------------------------
+
+local client = {}
+client.__index = client
+
+local function method(prepare)
+    return function(self, ...)
+        local bare = self.core
+        local phase = get_phase()
+        if not PHASES[phase] then
+            return protect(pcall(bare.wrong_phase, bare, "cosockets do not work in the phase " .. phase
+                .. " (directive " .. phase .. "_by_lua…): call from a request's access or content phase,"
+                .. " or from a timer (ngx.timer.at)"))
+        end
+        local ok, op = pcall(bare[prepare], bare, ...)
+        if not ok then
+            return protect(false, op)
+        end
+        return carry(self, op)
+    end
+end
+
+--- Stop instances. ids: a list, of any length. → request_ids, batches | nil, err
+client.stop_instances = method "prepare_stop_instances"
+
+--- The status of instances; of all without ids. → { [id] = status } | nil, err
+client.describe_instances_status = method "prepare_describe_instances_status"
+
+--- Wait until instances are STOPPED. on_progress must not yield. → { [id] = "STOPPED" } | nil, err
+client.wait_until_stopped = method "prepare_wait_until_stopped"
+
+--- Any action. → response, request_id | nil, err
+client.call = method "prepare"
+
+--- No call may be begun any more. Connections in the pool close by themselves.
+function client:close()
+    self.core:close()
+end
+
+function client:__tostring()
+    return "resty." .. tostring(self.core)
+end
+
+local zenlayer = {
+    _VERSION = core._VERSION,
+    empty_array = core.empty_array,
+    is_error = core.is_error,
+    null = core.null,
+}
+
+--- A client, for all requests of a worker: make it at module level or in init_worker_by_lua. options: as
+-- for zenlayer.new, without ca_file and ca_path. → client | nil, err
+function zenlayer.new(options)
+    local bare, err = protect(pcall(core.new, options))
+    if not bare then
+        if err.code == "CREDENTIALS_MISSING" then
+            err.message = err.message .. ". nginx clears the environment of its workers: nginx.conf needs"
+                .. " \"env ZENLAYER_ACCESS_KEY_ID;\" and \"env ZENLAYER_ACCESS_KEY_SECRET;\""
+        end
+        return nil, err
+    end
+    return setmetatable({
+        core = bare,
+        target = read_target(bare:settings()),
+        runs = setmetatable({}, { __mode = "k" }),
+        waiting = {},
+        first = 0,
+        last = 0,
+    }, client)
+end
+
+--- Headers of a signed request; see zenlayer.sign. → table | nil, err
+function zenlayer.sign(options)
+    return protect(pcall(core.sign, options))
+end
+
+return zenlayer

@@ -1,0 +1,233 @@
+-- Reading HTTP/1.1 answers, strictly and within bounds. No socket is touched here: bytes come from a
+-- function.
+local concat = table.concat
+local find, lower, match, sub = string.find, string.lower, string.match, string.sub
+
+local http = {}
+
+local HEAD_MAX = 64 * 1024 -- bytes of all heads of an answer, and of a chunked body's lines
+
+-- What has come and was not used yet: receive() gives more bytes, or nil and "closed" or "timeout".
+local function reader(receive)
+    return { receive = receive, bytes = "", lines = 0 }
+end
+
+-- What went wrong is told as nil, code, message. `sent` codes of the core's, all of them.
+local function fill(r)
+    local more, err = r.receive()
+    if not more then
+        if err == "timeout" then
+            return nil, "TIMEOUT", "no complete answer in time"
+        end
+        return nil, "CONNECTION_LOST", "the connection broke: " .. tostring(err)
+    end
+    r.bytes = r.bytes .. more
+    return true
+end
+
+local function bad(message)
+    return nil, "BAD_RESPONSE", message
+end
+
+-- Everything up to and with the next `mark`, which is of `len` bytes. Its length counts as head.
+local function take_to(r, mark, len)
+    local from = 1
+    while true do
+        local at = find(r.bytes, mark, from, true)
+        if r.lines + (at or #r.bytes) > HEAD_MAX then
+            return nil, "RESPONSE_TOO_LARGE", "a head over 64 KiB"
+        end
+        if at then
+            local text = sub(r.bytes, 1, at + len - 1)
+            r.lines = r.lines + #text
+            r.bytes = sub(r.bytes, at + len)
+            return text
+        end
+        from = math.max(1, #r.bytes - len + 2)
+        local ok, code, message = fill(r)
+        if not ok then
+            return nil, code, message
+        end
+    end
+end
+
+-- The fields that say where the body ends. Lines end in CR LF and nothing else is a line's end.
+local function read_fields(head)
+    local length, chunked, close
+    local from = 1
+    while from <= #head do
+        local at = find(head, "\r\n", from, true)
+        local line = sub(head, from, at - 1)
+        from = at + 2
+        local name, value = match(line, "^([!#$%%&'*+%-.^_`|~%w]+):[ \t]*(.-)[ \t]*$")
+        if not name or find(line, "[\r\n%z]") then
+            return bad "a header that is none"
+        end
+        name = lower(name)
+        if name == "content-length" then
+            if not match(value, "^%d+$") or #value > 15 or (length and length ~= tonumber(value)) then
+                return bad "a bad Content-Length"
+            end
+            length = tonumber(value)
+        elseif name == "transfer-encoding" then
+            if chunked or lower(value) ~= "chunked" then
+                return bad "a Transfer-Encoding other than chunked"
+            end
+            chunked = true
+        elseif name == "connection" then
+            close = close or find("," .. lower(value):gsub("[ \t]", "") .. ",", ",close,", 1, true)
+        end
+    end
+    if length and chunked then
+        return bad "both Content-Length and Transfer-Encoding"
+    end
+    return { length = length, chunked = chunked, close = close and true or false }
+end
+
+-- → { status =, head = its lines, length =, chunked =, close = }
+local function read_head(r)
+    local text, code, message = take_to(r, "\r\n\r\n", 4)
+    if not text then
+        return nil, code, message
+    end
+    local minor, status, from = match(text, "^HTTP/1%.([01]) (%d%d%d)[^\r\n]*\r\n()")
+    if not status then
+        return bad "what came is no HTTP/1.1"
+    end
+    local fields
+    fields, code, message = read_fields(sub(text, from, -3))
+    if not fields then
+        return nil, code, message
+    end
+    fields.status = tonumber(status)
+    fields.head = sub(text, from, -3)
+    fields.close = fields.close or minor == "0"
+    return fields
+end
+
+local function too_large()
+    return nil, "RESPONSE_TOO_LARGE", "a body over max_response_bytes"
+end
+
+local function read_length(r, length, most)
+    if length > most then
+        return too_large()
+    end
+    local parts, count = { r.bytes }, #r.bytes
+    while count < length do
+        r.bytes = ""
+        local ok, code, message = fill(r)
+        if not ok then
+            return nil, code, message
+        end
+        parts[#parts + 1] = r.bytes
+        count = count + #r.bytes
+    end
+    local all = concat(parts)
+    r.bytes = sub(all, length + 1)
+    return sub(all, 1, length)
+end
+
+local function read_chunked(r, most)
+    local parts, total = {}, 0
+    while true do
+        local line, code, message = take_to(r, "\r\n", 2)
+        if not line then
+            return nil, code, message
+        end
+        local digits = match(line, "^(%x+)[ \t]*\r\n$") or match(line, "^(%x+)[ \t]*;[^\r\n]*\r\n$")
+        if not digits or #digits > 12 then
+            return bad "a bad chunk"
+        end
+        local size = tonumber(digits, 16)
+        total = total + size
+        if total > most then
+            return too_large()
+        end
+        if size == 0 then
+            break
+        end
+        local data
+        data, code, message = read_length(r, size + 2, size + 2)
+        if not data then
+            return nil, code, message
+        end
+        if sub(data, -2) ~= "\r\n" then
+            return bad "a bad chunk"
+        end
+        parts[#parts + 1] = sub(data, 1, -3)
+    end
+    repeat -- trailers say nothing that matters here
+        local line, code, message = take_to(r, "\r\n", 2)
+        if not line then
+            return nil, code, message
+        end
+    until line == "\r\n"
+    return concat(parts)
+end
+
+local function read_to_end(r, most)
+    while #r.bytes <= most do
+        local ok, code, message = fill(r)
+        if not ok then
+            if code ~= "CONNECTION_LOST" then
+                return nil, code, message
+            end
+            local body = r.bytes
+            r.bytes = ""
+            return body
+        end
+    end
+    return too_large()
+end
+
+local function read_body(r, answer, most)
+    if answer.status == 204 or answer.status == 304 then
+        return ""
+    elseif answer.chunked then
+        return read_chunked(r, most)
+    elseif answer.length then
+        return read_length(r, answer.length, most)
+    end
+    answer.close = true
+    return read_to_end(r, most)
+end
+
+-- Read one answer. receive() → bytes, or nil, "closed" | "timeout" | what else. Returns { status =, head =
+-- (its header lines), body =, reusable = (another request may follow on this connection) }, or nil,
+-- code, message. A body is at most `most` bytes.
+function http.read(receive, most)
+    local r = reader(receive)
+    local answer, code, message
+    repeat
+        answer, code, message = read_head(r)
+        if not answer then
+            return nil, code, message
+        end
+        if answer.status == 101 then
+            return bad "a change of protocol that nobody asked for"
+        end
+    until answer.status >= 200
+    answer.body, code, message = read_body(r, answer, most)
+    if not answer.body then
+        return nil, code, message
+    end
+    answer.reusable = not answer.close and r.bytes == ""
+    return answer
+end
+
+-- Read a proxy's answer to CONNECT. Returns its status, or nil, code, message. After a 2xx nothing may
+-- have come that belongs to the tunnel: the server does not speak first.
+function http.read_tunnel(receive)
+    local r = reader(receive)
+    local answer, code, message = read_head(r)
+    if not answer then
+        return nil, code, message
+    end
+    if answer.status >= 200 and answer.status < 300 and r.bytes ~= "" then
+        return bad "bytes after the proxy's answer"
+    end
+    return answer.status
+end
+
+return http
