@@ -1,10 +1,44 @@
 /* What `require "zenlayer.core"` returns: all but what needs a network, for those who bring their
  * own. OpenResty is one: a second TLS stack behind libcurl must not come into an nginx. */
+#include "api/http_head.h"
 #include "api/zenlayer.h"
 #include "binding/compat.h"
+#include "binding/errors.h"
 #include "binding/face.h"
+
+/* core.parse_http_head(text) → { status =, head = its header lines, length =, chunked =, close = },
+ * or nil and what is wrong with it. text: through the blank line. For drivers without an HTTP
+ * library.
+ */
+static int m_parse_http_head(lua_State *L) {
+    zl_http_head head;
+    zl_view text;
+    text.data = luaL_checklstring(L, 1, &text.len);
+    const char *problem = zl_http_head_parse(&head, text);
+    if (problem != NULL) {
+        lua_pushnil(L);
+        lua_pushstring(L, problem);
+        return 2;
+    }
+    lua_createtable(L, 0, 6); /* with a place for the body */
+    lua_pushinteger(L, head.status);
+    lua_setfield(L, -2, "status");
+    zlb_push_view(L, head.fields);
+    lua_setfield(L, -2, "head");
+    lua_pushboolean(L, head.chunked);
+    lua_setfield(L, -2, "chunked");
+    lua_pushboolean(L, head.close);
+    lua_setfield(L, -2, "close");
+    if (head.length >= 0) {
+        lua_pushnumber(L, (lua_Number)head.length);
+        lua_setfield(L, -2, "length");
+    }
+    return 1;
+}
 
 ZL_EXPORT int luaopen_zenlayer_core(lua_State *L) {
     zlb_face_push(L, false);
+    lua_pushcfunction(L, m_parse_http_head);
+    lua_setfield(L, -2, "parse_http_head");
     return 1;
 }

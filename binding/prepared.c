@@ -1,6 +1,7 @@
 #include "prepared.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "../api/clock.h"
 #include "engine.h"
@@ -127,6 +128,48 @@ static void push_request(lua_State *L, const zl_request *request, int64_t timeou
     lua_setfield(L, -2, "headers");
 }
 
+/* The same as the bytes of HTTP/1.1. */
+static void push_bytes(lua_State *L, const zl_request *request) {
+    luaL_Buffer out;
+    const char *path = strchr(strstr(request->url.data, "://") + 3, '/');
+    luaL_buffinit(L, &out);
+    luaL_addstring(&out, "POST ");
+    luaL_addstring(&out, path);
+    luaL_addstring(&out, " HTTP/1.1\r\n");
+    for (size_t i = 0; i < request->header_count; i++) {
+        luaL_addlstring(&out, zl_request_line(request, i), request->headers[i].len);
+        luaL_addlstring(&out, "\r\n", 2);
+    }
+    lua_pushfstring(L, "Accept: application/json\r\nContent-Length: %d\r\n\r\n",
+                    (int)request->body.len);
+    luaL_addvalue(&out);
+    luaL_addlstring(&out, request->body.data, request->body.len);
+    luaL_pushresult(&out);
+}
+
+/* Ask for the next step. Where it is no request, pushes what it is and returns how many values;
+ * else pushes "send" and the call's number and returns 0. */
+static int step(lua_State *L, const zlb_job *job, zl_moment *now, zl_step *out) {
+    zl_clock_now(now);
+    int rc = zl_operation_step(job->op, now, out);
+    if (rc == ZL_ERR_NOMEM) {
+        return zlb_raise_memory(L);
+    } else if (rc != ZL_OK) {
+        return luaL_error(L, "zenlayer: a request could not be signed");
+    }
+    switch (out->kind) {
+    case ZL_STEP_SEND:
+        lua_pushliteral(L, "send");
+        lua_pushinteger(L, (lua_Integer)out->n);
+        return 0;
+    case ZL_STEP_WAIT: lua_pushliteral(L, "wait"); break;
+    case ZL_STEP_PENDING: lua_pushliteral(L, "pending"); break;
+    case ZL_STEP_DONE: lua_pushliteral(L, "done"); return 1;
+    }
+    lua_pushnumber(L, (lua_Number)out->wait_ms / 1000);
+    return 2;
+}
+
 /* op:step() → "send", n, { url =, method =, headers =, body =, timeout = }: send this, which may
  * take so many seconds, report by reply or failed; "wait", seconds: step again then; "pending",
  * seconds: step again after the next report, of this operation or another of the client, or then;
@@ -134,26 +177,27 @@ static void push_request(lua_State *L, const zl_request *request, int64_t timeou
 static int o_step(lua_State *L) {
     const zlb_job *job = check_prepared(L);
     zl_moment now;
-    zl_step step;
-    zl_clock_now(&now);
-    int rc = zl_operation_step(job->op, &now, &step);
-    if (rc == ZL_ERR_NOMEM) {
-        return zlb_raise_memory(L);
-    } else if (rc != ZL_OK) {
-        return luaL_error(L, "zenlayer: a request could not be signed");
+    zl_step next;
+    int count = step(L, job, &now, &next);
+    if (count == 0) {
+        push_request(L, next.request, attempt_ms(job->op, &now));
+        count = 3;
     }
-    switch (step.kind) {
-    case ZL_STEP_SEND:
-        lua_pushliteral(L, "send");
-        lua_pushinteger(L, (lua_Integer)step.n);
-        push_request(L, step.request, attempt_ms(job->op, &now));
-        return 3;
-    case ZL_STEP_WAIT: lua_pushliteral(L, "wait"); break;
-    case ZL_STEP_PENDING: lua_pushliteral(L, "pending"); break;
-    case ZL_STEP_DONE: lua_pushliteral(L, "done"); return 1;
+    return count;
+}
+
+/* op:step_http() → the same, but "send", n, the request as the bytes of HTTP/1.1, timeout. */
+static int o_step_http(lua_State *L) {
+    const zlb_job *job = check_prepared(L);
+    zl_moment now;
+    zl_step next;
+    int count = step(L, job, &now, &next);
+    if (count == 0) {
+        push_bytes(L, next.request);
+        lua_pushnumber(L, (lua_Number)attempt_ms(job->op, &now) / 1000);
+        count = 4;
     }
-    lua_pushnumber(L, (lua_Number)step.wait_ms / 1000);
-    return 2;
+    return count;
 }
 
 /* op:reply(n, status [, headers [, body]]) → whether it counted: call n was in flight, and this is
@@ -235,7 +279,8 @@ static int o_gc(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"failed", o_failed}, {"reply", o_reply}, {"result", o_result}, {"step", o_step}, {NULL, NULL},
+    {"failed", o_failed}, {"reply", o_reply},         {"result", o_result},
+    {"step", o_step},     {"step_http", o_step_http}, {NULL, NULL},
 };
 
 static void create_metatable(lua_State *L, bool safe) {

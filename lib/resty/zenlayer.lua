@@ -4,9 +4,9 @@
 --     local client = assert(zenlayer.new { … })  -- once per worker
 --     local request_ids, batches = client:stop_instances { "id1", "id2" }
 --
--- Arguments, results and errors are those of `zenlayer`; what went wrong comes back as nil, err. The
--- operations are the core's: what is sent, when again, and what became of every id is decided there. Here
--- bytes are moved.
+-- Arguments, results and errors are those of `zenlayer`; what went wrong comes back as nil, err.
+-- The operations are the core's: what is sent, when again, and what became of every id is decided
+-- there. Here bytes are moved.
 local core = require "zenlayer.core"
 local http = require "resty.zenlayer.http"
 
@@ -16,7 +16,6 @@ if type(ngx) ~= "table" or not ngx.socket then
 end
 local semaphore = require "ngx.semaphore"
 
-local concat, pairs, pcall, setmetatable = table.concat, pairs, pcall, setmetatable
 local find, match = string.find, string.match
 local now, get_phase = ngx.now, ngx.get_phase
 local spawn, kill = ngx.thread.spawn, ngx.thread.kill
@@ -24,8 +23,8 @@ local tcp = ngx.socket.tcp
 
 -- Servers close idle connections soon after a minute.
 local IDLE_MS = 50000
--- An operation that waits for a place in the client looks again after so many seconds, though nobody
--- woke it: who should have, may have been aborted.
+-- An operation that waits for a place in the client looks again after so many seconds, though
+-- nobody woke it: who should have, may have been aborted.
 local LOOK_S = 0.25
 local RECEIVE_BYTES = 64 * 1024
 
@@ -79,20 +78,24 @@ local function read_target(settings)
         connect_timeout = settings.connect_timeout,
         max_response_bytes = settings.max_response_bytes,
         pool_size = settings.max_concurrency,
+        pooled = 0, -- connections in the pool, at most: some may have been closed there
     }
     local proxy = target.proxy
+    local dial = (proxy or target).host
+    target.is_address = find(dial, "^%d+%.%d+%.%d+%.%d+$") or find(dial, "^%[")
     -- The names of pools are in nginx's debug log: no password in them.
-    target.pool = concat({
+    target.pool = table.concat({
         "zenlayer", host, port, target.name or "",
-        proxy and concat({ proxy.host, proxy.port, ngx.md5(proxy.authorization or "") }, "|") or "",
+        proxy and proxy.host or "", proxy and proxy.port or "",
+        proxy and ngx.md5(proxy.authorization or "") or "",
     }, "|")
     return target
 end
 
 --- one exchange ----------------------------------------------------------------------------------
 
--- An exchange is { target =, request =, deadline =, sock =, sent = whether bytes of the request may have
--- left, connected = whether it got so far }. What goes wrong is nil, code, message.
+-- An exchange is { n =, request = its bytes, target =, sock =, deadline =, connect_deadline =,
+-- connected =, sent = whether bytes of it may have left }. What goes wrong is nil, code, message.
 
 local function set_timeout(sock, seconds)
     sock:settimeout(seconds > 0.001 and seconds * 1000 or 1)
@@ -104,7 +107,8 @@ end
 
 local function connect_failed(exchange, err)
     if find(err, "no resolver defined", 1, true) then
-        return nil, "NOT_CONFIGURED", explain(exchange, err .. ": nginx.conf needs the directive resolver")
+        return nil, "NOT_CONFIGURED",
+            explain(exchange, err .. ": nginx.conf needs the directive resolver")
     elseif exchange.target.proxy then
         return nil, "PROXY_FAILED", explain(exchange, "no connection to the proxy: " .. err)
     elseif find(err, "could not be resolved", 1, true) then
@@ -127,9 +131,12 @@ local function handshake_failed(exchange, err)
 end
 
 local function receive_from(exchange)
-    local sock, deadline = exchange.sock, exchange.deadline
+    local sock, deadline, first = exchange.sock, exchange.deadline, true
     return function()
-        set_timeout(sock, deadline - now())
+        if not first then
+            set_timeout(sock, deadline - now())
+        end
+        first = false
         return sock:receiveany(RECEIVE_BYTES)
     end
 end
@@ -142,14 +149,16 @@ local function open_tunnel(exchange)
         "CONNECT ", address, " HTTP/1.1\r\nHost: ", address, "\r\n",
         authorization and "Proxy-Authorization: Basic " .. authorization .. "\r\n" or "", "\r\n",
     }
-    local status
+    local status, code
     if sent then
-        status, _, err = http.read_tunnel(function()
+        status, code, err = http.read_tunnel(function()
             set_timeout(sock, exchange.connect_deadline - now())
             return sock:receiveany(RECEIVE_BYTES)
         end)
     end
-    if not status then
+    if code == "TIMEOUT" or err == "timeout" then
+        return nil, "CONNECT_TIMEOUT", explain(exchange, "no tunnel through the proxy in time")
+    elseif not status then
         return nil, "PROXY_FAILED", explain(exchange, "the proxy gave no tunnel: " .. tostring(err))
     elseif status < 200 or status > 299 then
         return nil, "PROXY_FAILED", explain(exchange, "the proxy answered HTTP " .. status)
@@ -167,8 +176,10 @@ local function open(exchange)
         return connect_failed(exchange, err)
     end
     if sock:getreusedtimes() > 0 then
+        target.pooled = target.pooled - 1
         return true
     end
+    target.pooled = 0 -- or it would have been one of them
     if target.proxy then
         local code, message
         ok, code, message = open_tunnel(exchange)
@@ -186,30 +197,17 @@ local function open(exchange)
     return true
 end
 
-local function write_head(request)
-    local parts = { "POST ", match(request.url, "^%a+://[^/]+(/.*)$"), " HTTP/1.1\r\n" }
-    local count = 3
-    for name, value in pairs(request.headers) do
-        parts[count + 1], parts[count + 2], parts[count + 3], parts[count + 4] = name, ": ", value, "\r\n"
-        count = count + 4
-    end
-    parts[count + 1] = "Accept: application/json\r\nContent-Length: "
-    parts[count + 2] = #request.body
-    parts[count + 3] = "\r\n\r\n"
-    return concat(parts)
-end
-
 local function exchange_bytes(exchange)
-    local sock, request = exchange.sock, exchange.request
+    local sock = exchange.sock
     local ok, code, message = open(exchange)
     if not ok then
         return nil, code, message
     end
     exchange.connected = true
-    set_timeout(sock, exchange.deadline - now())
+    set_timeout(sock, exchange.deadline - now()) -- of sending and of the first receiving
     exchange.sent = true -- from here on nobody can tell what left
-    local bytes, err = sock:send { write_head(request), request.body }
-    if not bytes then
+    local sent, err = sock:send(exchange.request)
+    if not sent then
         return nil, err == "timeout" and "TIMEOUT" or "CONNECTION_LOST",
             explain(exchange, "sending: " .. tostring(err))
     end
@@ -219,7 +217,8 @@ local function exchange_bytes(exchange)
         return nil, code, explain(exchange, message)
     end
     if answer.reusable then
-        sock:setkeepalive(IDLE_MS, exchange.target.pool_size)
+        local kept = sock:setkeepalive(IDLE_MS, exchange.target.pool_size)
+        exchange.target.pooled = exchange.target.pooled + (kept and 1 or 0)
     else
         sock:close()
     end
@@ -228,16 +227,25 @@ end
 
 --- driving an operation --------------------------------------------------------------------------
 
--- Operations of a client that wait for a place in it, oldest first. Whoever frees one wakes the first, and
--- who was woken and found one wakes the next.
+-- A run waits on its semaphore, which most runs never need.
+local function wake(run)
+    if run.wake then
+        run.wake:post()
+    end
+end
+
+-- Operations of a client that wait for a place in it, oldest first. Whoever frees one wakes the
+-- first, and who was woken and found one wakes the next.
 local function wake_next(client)
     while client.first < client.last do
         client.first = client.first + 1
         local run = client.waiting[client.first]
         client.waiting[client.first] = nil
-        if run and run.starved then
+        run.queued = false
+        if run.starved then
             run.starved = false
-            run.wake:post()
+            run.was_woken = true
+            wake(run)
             return
         end
     end
@@ -267,27 +275,57 @@ local function carry_out(run, exchange)
         exchange.sock:close()
     end
     report(run, exchange, answer, code, message)
-    run.wake:post()
 end
 
-local function start(run, n, request)
+-- A light thread of a run: carries out what it is given, one after another. nginx's list of a
+-- request's threads only grows, so they are used again.
+local function work(run, exchange)
+    local worker = { thread = coroutine.running(), wake = semaphore.new(0) }
+    run.workers[worker] = true
+    while true do
+        exchange.worker = worker
+        carry_out(run, exchange)
+        worker.next = nil
+        run.idle[#run.idle + 1] = worker
+        wake(run)
+        repeat
+            worker.wake:wait(60)
+        until worker.next
+        exchange = worker.next
+    end
+end
+
+local function new_exchange(run, n, request, timeout)
     local target, began = run.client.target, now()
     local exchange = {
-        n = n, target = target, request = request, sock = tcp(), sent = false,
-        deadline = began + request.timeout,
-        connect_deadline = began + math.min(target.connect_timeout, request.timeout),
+        n = n, target = target, request = request, sock = tcp(), sent = false, connected = false,
+        deadline = began + timeout, timeout = timeout,
+        connect_deadline = began + math.min(target.connect_timeout, timeout),
     }
     run.exchanges[exchange] = true
-    exchange.thread = spawn(carry_out, run, exchange)
+    return exchange
 end
 
-local function stop(exchange)
-    kill(exchange.thread)
+local function start(run, exchange)
+    local worker = run.idle[#run.idle]
+    if worker then
+        run.idle[#run.idle] = nil
+        worker.next = exchange
+        exchange.worker = worker
+        worker.wake:post()
+    else
+        spawn(work, run, exchange)
+    end
+end
+
+local function stop(run, exchange)
+    run.workers[exchange.worker] = nil
+    kill(exchange.worker.thread)
     pcall(exchange.sock.close, exchange.sock)
 end
 
--- Exchanges keep their time by themselves, but for a name that is being resolved: that has a limit of its
--- own. Returns when the next one is due.
+-- Exchanges keep their time by themselves, but for a name that is being resolved: that has a limit
+-- of its own. Returns when the next one is due.
 local function expire(run, time)
     local due = math.huge
     for exchange in pairs(run.exchanges) do
@@ -296,16 +334,18 @@ local function expire(run, time)
         if limit > time then
             due = math.min(due, limit)
         else
-            stop(exchange)
-            report(run, exchange, nil, exchange.connected and "TIMEOUT" or "CONNECT_TIMEOUT",
-                explain(exchange, exchange.connected and "no complete answer in time" or "not connected in time"))
+            stop(run, exchange)
+            local code = exchange.connected and "TIMEOUT" or "CONNECT_TIMEOUT"
+            local message = exchange.connected and "no complete answer in time"
+                or "not connected in time"
+            report(run, exchange, nil, code, explain(exchange, message))
         end
     end
     return due
 end
 
--- Requests of which the browser went away are stopped by nginx wherever they are; what they had in flight
--- would hold its place until it is collected.
+-- Requests of which the browser went away are stopped by nginx wherever they are; what they had in
+-- flight would hold its place until it is collected.
 local function free_aborted(client, time)
     for run in pairs(client.runs) do
         for exchange in pairs(run.exchanges) do
@@ -323,29 +363,53 @@ local function pause(run, kind, seconds)
     local due = expire(run, time)
     run.starved = kind == "pending" and next(run.exchanges) == nil
     if run.starved then
-        client.last = client.last + 1
-        client.waiting[client.last] = run
+        if not run.queued then -- or it keeps its place
+            client.last = client.last + 1
+            client.waiting[client.last] = run
+            run.queued = true
+        end
         free_aborted(client, time)
         seconds = math.min(seconds, LOOK_S)
     end
+    run.wake = run.wake or semaphore.new(0)
     run.wake:wait(math.max(0.001, math.min(seconds, due - time)))
     run.starved = false
 end
 
+-- Whether the run may carry an exchange out by itself, in place of a light thread: nothing is to be
+-- done before it ends, and it will keep its time. A name's resolution would not, and there is none
+-- where a connection waits in the pool.
+local function may_wait_for(run, exchange, kind, seconds)
+    local target = exchange.target
+    return kind == "pending" and seconds > exchange.timeout - 0.01
+        and next(run.exchanges) == exchange and next(run.exchanges, exchange) == nil
+        and (target.is_address or target.pooled > 0)
+end
+
 local function drive(run)
-    local op, sent = run.op, false
+    local op, fresh = run.op, nil -- fresh: an exchange that was not begun
     while not run.raised do
-        local kind, n, request = op:step()
+        local kind, n, request, timeout = op:step_http()
+        if fresh and kind == "done" then -- its time is over
+            run.exchanges[fresh] = nil
+        elseif fresh then
+            if may_wait_for(run, fresh, kind, n) then
+                carry_out(run, fresh)
+                kind = "again"
+            else
+                start(run, fresh)
+            end
+        end
+        fresh = nil
         if kind == "done" then
             return
         elseif kind == "send" then
-            start(run, n, request)
-            sent = true
-        else
-            if sent then
+            fresh = new_exchange(run, n, request, timeout)
+            if run.was_woken then -- there may be places for more
+                run.was_woken = false
                 wake_next(run.client)
-                sent = false
             end
+        elseif kind ~= "again" then
             pause(run, kind, n)
         end
     end
@@ -365,13 +429,16 @@ end
 
 local function carry(client, op)
     local run = {
-        client = client, op = op, wake = semaphore.new(0), exchanges = {}, starved = false,
+        client = client, op = op, exchanges = {}, workers = {}, idle = {}, starved = false,
     }
     client.runs[run] = true
     local ok, err = pcall(drive, run)
     client.runs[run] = nil
     for exchange in pairs(run.exchanges) do
-        stop(exchange)
+        stop(run, exchange)
+    end
+    for worker in pairs(run.workers) do
+        kill(worker.thread)
     end
     if run.raised or not ok then
         return error(run.raised and run.raised[1] or err, 0)
@@ -384,16 +451,20 @@ end
 local client = {}
 client.__index = client
 
+-- The methods of the core's clients, which tell what else was called with '.' in place of ':'.
+local bare_methods
+
 local function method(prepare)
     return function(self, ...)
-        local bare = self.core
+        local bare = getmetatable(self) == client and self.core or self
         local phase = get_phase()
         if not PHASES[phase] then
-            return protect(pcall(bare.wrong_phase, bare, "cosockets do not work in the phase " .. phase
-                .. " (directive " .. phase .. "_by_lua…): call from a request's access or content phase,"
-                .. " or from a timer (ngx.timer.at)"))
+            return protect(pcall(bare_methods.wrong_phase, bare,
+                "cosockets do not work in the phase " .. phase .. " (directive " .. phase
+                .. "_by_lua…): call from a request's access or content phase, or from a timer"
+                .. " (ngx.timer.at)"))
         end
-        local ok, op = pcall(bare[prepare], bare, ...)
+        local ok, op = pcall(bare_methods[prepare], bare, ...)
         if not ok then
             return protect(false, op)
         end
@@ -407,7 +478,8 @@ client.stop_instances = method "prepare_stop_instances"
 --- The status of instances; of all without ids. → { [id] = status } | nil, err
 client.describe_instances_status = method "prepare_describe_instances_status"
 
---- Wait until instances are STOPPED. on_progress must not yield. → { [id] = "STOPPED" } | nil, err
+--- Wait until instances are STOPPED; on_progress must not yield.
+-- → { [id] = "STOPPED" } | nil, err
 client.wait_until_stopped = method "prepare_wait_until_stopped"
 
 --- Any action. → response, request_id | nil, err
@@ -415,7 +487,7 @@ client.call = method "prepare"
 
 --- No call may be begun any more. Connections in the pool close by themselves.
 function client:close()
-    self.core:close()
+    bare_methods.close(getmetatable(self) == client and self.core or self)
 end
 
 function client:__tostring()
@@ -429,17 +501,19 @@ local zenlayer = {
     null = core.null,
 }
 
---- A client, for all requests of a worker: make it at module level or in init_worker_by_lua. options: as
--- for zenlayer.new, without ca_file and ca_path. → client | nil, err
+--- A client, for all requests of a worker: make it at module level or in init_worker_by_lua.
+-- options: as for zenlayer.new, without ca_file and ca_path; proxy is an http URL, and that of the
+-- environment is not looked at. → client | nil, err
 function zenlayer.new(options)
     local bare, err = protect(pcall(core.new, options))
     if not bare then
         if err.code == "CREDENTIALS_MISSING" then
-            err.message = err.message .. ". nginx clears the environment of its workers: nginx.conf needs"
-                .. " \"env ZENLAYER_ACCESS_KEY_ID;\" and \"env ZENLAYER_ACCESS_KEY_SECRET;\""
+            err.message = err.message .. ". nginx clears the environment of its workers: nginx.conf"
+                .. " needs \"env ZENLAYER_ACCESS_KEY_ID;\" and \"env ZENLAYER_ACCESS_KEY_SECRET;\""
         end
         return nil, err
     end
+    bare_methods = getmetatable(bare).__index
     return setmetatable({
         core = bare,
         target = read_target(bare:settings()),

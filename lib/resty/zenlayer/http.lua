@@ -1,18 +1,20 @@
--- Reading HTTP/1.1 answers, strictly and within bounds. No socket is touched here: bytes come from a
--- function.
+-- Reading HTTP/1.1 answers, strictly and within bounds. No socket is touched here: bytes come from
+-- a function.
+local parse = require "zenlayer.core".parse_http_head
+
 local concat = table.concat
-local find, lower, match, sub = string.find, string.lower, string.match, string.sub
+local find, match, sub = string.find, string.match, string.sub
 
 local http = {}
 
 local HEAD_MAX = 64 * 1024 -- bytes of all heads of an answer, and of a chunked body's lines
 
--- What has come and was not used yet: receive() gives more bytes, or nil and "closed" or "timeout".
+-- What has come and was not used yet.
 local function reader(receive)
     return { receive = receive, bytes = "", lines = 0 }
 end
 
--- What went wrong is told as nil, code, message. `sent` codes of the core's, all of them.
+-- What goes wrong is told as nil, code, message; the codes are the core's.
 local function fill(r)
     local more, err = r.receive()
     if not more then
@@ -51,58 +53,17 @@ local function take_to(r, mark, len)
     end
 end
 
--- The fields that say where the body ends. Lines end in CR LF and nothing else is a line's end.
-local function read_fields(head)
-    local length, chunked, close
-    local from = 1
-    while from <= #head do
-        local at = find(head, "\r\n", from, true)
-        local line = sub(head, from, at - 1)
-        from = at + 2
-        local name, value = match(line, "^([!#$%%&'*+%-.^_`|~%w]+):[ \t]*(.-)[ \t]*$")
-        if not name or find(line, "[\r\n%z]") then
-            return bad "a header that is none"
-        end
-        name = lower(name)
-        if name == "content-length" then
-            if not match(value, "^%d+$") or #value > 15 or (length and length ~= tonumber(value)) then
-                return bad "a bad Content-Length"
-            end
-            length = tonumber(value)
-        elseif name == "transfer-encoding" then
-            if chunked or lower(value) ~= "chunked" then
-                return bad "a Transfer-Encoding other than chunked"
-            end
-            chunked = true
-        elseif name == "connection" then
-            close = close or find("," .. lower(value):gsub("[ \t]", "") .. ",", ",close,", 1, true)
-        end
-    end
-    if length and chunked then
-        return bad "both Content-Length and Transfer-Encoding"
-    end
-    return { length = length, chunked = chunked, close = close and true or false }
-end
-
 -- → { status =, head = its lines, length =, chunked =, close = }
 local function read_head(r)
     local text, code, message = take_to(r, "\r\n\r\n", 4)
     if not text then
         return nil, code, message
     end
-    local minor, status, from = match(text, "^HTTP/1%.([01]) (%d%d%d)[^\r\n]*\r\n()")
-    if not status then
-        return bad "what came is no HTTP/1.1"
+    local answer, problem = parse(text)
+    if not answer then
+        return bad(problem)
     end
-    local fields
-    fields, code, message = read_fields(sub(text, from, -3))
-    if not fields then
-        return nil, code, message
-    end
-    fields.status = tonumber(status)
-    fields.head = sub(text, from, -3)
-    fields.close = fields.close or minor == "0"
-    return fields
+    return answer
 end
 
 local function too_large()
@@ -123,7 +84,7 @@ local function read_length(r, length, most)
         parts[#parts + 1] = r.bytes
         count = count + #r.bytes
     end
-    local all = concat(parts)
+    local all = #parts == 1 and parts[1] or concat(parts)
     r.bytes = sub(all, length + 1)
     return sub(all, 1, length)
 end
@@ -193,9 +154,9 @@ local function read_body(r, answer, most)
     return read_to_end(r, most)
 end
 
--- Read one answer. receive() → bytes, or nil, "closed" | "timeout" | what else. Returns { status =, head =
--- (its header lines), body =, reusable = (another request may follow on this connection) }, or nil,
--- code, message. A body is at most `most` bytes.
+-- Read one answer. receive() → bytes, or nil, "closed" | "timeout" | what else. Returns { status =,
+-- head = its header lines, body =, reusable = (another request may follow on this connection) }, or
+-- nil, code, message. A body is at most `most` bytes.
 function http.read(receive, most)
     local r = reader(receive)
     local answer, code, message
@@ -216,8 +177,8 @@ function http.read(receive, most)
     return answer
 end
 
--- Read a proxy's answer to CONNECT. Returns its status, or nil, code, message. After a 2xx nothing may
--- have come that belongs to the tunnel: the server does not speak first.
+-- Read a proxy's answer to CONNECT. Returns its status, or nil, code, message. After a 2xx nothing
+-- may have come that belongs to the tunnel: the server does not speak first.
 function http.read_tunnel(receive)
     local r = reader(receive)
     local answer, code, message = read_head(r)
