@@ -59,16 +59,7 @@ end
 -- The worker's process id.
 function nginx:worker()
     return process.await(function()
-        for name in lfs.dir "/proc" do
-            local stat = name:find "^%d+$" and io.open("/proc/" .. name .. "/stat")
-            if stat then
-                local parent = (stat:read "a" or ""):match "^%d+ %b() %a (%d+)"
-                stat:close()
-                if tonumber(parent) == self.server.pid then
-                    return tonumber(name)
-                end
-            end
-        end
+        return self.server:children()[1]
     end, "nginx's worker")
 end
 

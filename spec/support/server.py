@@ -31,11 +31,15 @@ class Log:
         os.write(self._file, json.dumps(entry).encode("ascii") + b"\n")
 
 
-def ready(directory, port):
+def ready(directory, port, **more):
     path = os.path.join(directory, "ready.json")
     with open(path + ".new", "w", encoding="ascii") as file:
-        json.dump({"port": port, "pid": os.getpid()}, file)
+        json.dump({"port": port, "pid": os.getpid(), **more}, file)
     os.replace(path + ".new", path)
+
+
+def end_with_parent():
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def bound():
@@ -239,22 +243,31 @@ def proxy(directory, log, options):
 
 
 def nginx(directory, log, options):
-    """Becomes an nginx with DIR/nginx.conf, where @PORT@ is a port that the system picked.
+    """Becomes an nginx with DIR/nginx.conf, where @PORT@ (and @PORT2@, ...) is a port that the
+    system picked.
 
-    The socket is handed over as nginx hands it to its own next version.
+    The sockets are handed over as nginx hands them to its own next version.
     """
-    listener, port = bound()
-    listener.listen(512)
     path = os.path.join(directory, "nginx.conf")
-    with open(path, encoding="ascii") as file:
-        configuration = file.read().replace("@PORT@", str(port))
+    with open(path, encoding="utf-8") as file:
+        configuration = file.read()
+    descriptors, ports = "", []
+    for number in ("", *range(2, 10)):
+        placeholder = "@PORT%s@" % number
+        if placeholder in configuration:
+            listener, port = bound()
+            listener.listen(512)
+            listener.setblocking(False)  # of an inherited one nginx takes that for granted
+            configuration = configuration.replace(placeholder, str(port))
+            os.set_inheritable(listener.fileno(), True)
+            descriptors += "%d;" % listener.detach()
+            ports.append(port)
     if os.geteuid() == 0:
         configuration = "user root;\n" + configuration  # who else could use a private directory?
-    with open(path, "w", encoding="ascii") as file:
+    with open(path, "w", encoding="utf-8") as file:
         file.write(configuration)
-    ready(directory, port)
-    listener.set_inheritable(True)
-    os.environ["NGINX"] = "%d;" % listener.fileno()
+    ready(directory, ports[0], ports=ports)
+    os.environ["NGINX"] = descriptors
     os.execvp("nginx", ["nginx", "-p", directory, "-c", path, "-e", directory + "/error.log",
                         "-g", "daemon off;"])
 
@@ -266,7 +279,7 @@ def main():
     if os.path.exists(path):
         with open(path, encoding="utf-8") as file:
             options = json.load(file)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    end_with_parent()
     modes = {each.__name__: each for each in (closed, full, silent, scripted, proxy, nginx)}
     modes[mode](directory, Log(directory), options)
 
