@@ -121,8 +121,8 @@ remake = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS
 export LUA CC PKG_CONFIG
 
 .PHONY: all static embed hosts core core-tests install uninstall clean help test asan memcheck tsan \
-        demo benches bench-fleet bench-poll lint format check-warnings headers-alone lint-rules \
-        lua-headers deps FORCE
+        demo openresty benches bench-fleet bench-poll lint format check-warnings \
+        headers-alone lint-rules lua-headers deps FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -130,6 +130,13 @@ all: $(MODULE) $(BARE) ## the module, build/<lua>/zenlayer.so (LUA=lua5.4; or lu
 static: $(STATIC)  ## the same for hosts that link it: build/<lua>/libzenlayer.a
 embed: $(EMBED)    ## such a host, build/<lua>/embed (examples/embed/main.c)
 core-tests: $(TESTS) ## the C tests of the core: build/core/tests/
+
+openresty:         ## the module for OpenResty and nginx with Lua: build/luajit/zenlayer/core.so
+ifeq ($(FLAVOUR),luajit)
+openresty: $(BARE)
+else
+	+@$(remake) LUA=luajit openresty
+endif
 
 core: $(CORE_OBJ)
 hosts: $(HOSTS)
@@ -233,6 +240,7 @@ deps: ## what building and testing need (on Debian and Ubuntu it is installed)
 test: ## install what is missing, build, run every test; TESTS_ONLY="file…" for some of them
 	@.ci/deps build test
 	@$(remake) all core-tests hosts
+	@$(remake) LUA=luajit openresty
 	@$(run) --build $(BUILD) $(TESTS_ONLY)
 
 demo: ## install what is missing, build, show the module at work against the sandbox
@@ -261,6 +269,7 @@ asan: export UBSAN_OPTIONS = print_stacktrace=1
 asan: ## the tests of core and binding under AddressSanitizer (with leaks) and UBSan
 	@.ci/deps build test
 	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined all core-tests hosts
+	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined LUA=luajit openresty
 	@mkdir -p $(ASAN_OWN) && for name in $(notdir $(TESTS) $(THREADS)) $$(basename "$$(command -v $(LUA))"); do \
 	    echo detect_leaks=1 >$(ASAN_OWN)/$$name; done
 	@$(run) --build $(ASAN_BUILD) --timeout 900 \
@@ -271,6 +280,7 @@ VALGRIND ?= valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-
 memcheck: ## the same tests under valgrind
 	@.ci/deps build test memcheck
 	@$(remake) all core-tests hosts
+	@$(remake) LUA=luajit openresty
 	@$(run) --build $(BUILD) --timeout 1800 --wrap '$(VALGRIND)' $(TESTS_ONLY)
 
 # The interpreter of the specs stays an ordinary one; the program that they start, and the module that

@@ -6,6 +6,7 @@
 --       ca_file = box.ca_file,                -- lua_ssl_trusted_certificate
 --       resolver = names.address,             -- of dns.lua; more of the directive may follow it
 --       modules = { ["my.module"] = "return …" },
+--       files = { ["a.pem"] = "…" },          -- in its directory
 --       init = "…", init_worker = "…",        -- Lua
 --       locations = {
 --           ["= /stop"] = "ngx.say(1)",       -- content_by_lua_block
@@ -17,7 +18,8 @@
 --   front:reload()  front:workers()  front:log()
 --   front:stop { "a pattern of an error that is expected", … }
 --
--- `conf`, a whole nginx.conf with @PORT@ for its port, takes the place of the pieces.
+-- `conf`, a whole nginx.conf with @PORT@ for its port, takes the place of the directives; say how
+-- many workers it has.
 -- The module is lib/ and the one built for LuaJIT, beside that of the interpreter that runs this.
 local http = require "http"
 local lfs = require "lfs"
@@ -42,8 +44,7 @@ http {
     uwsgi_temp_path $DIR/uwsgi;
     scgi_temp_path $DIR/scgi;
     default_type application/json;
-    lua_package_path "$DIR/lua/?.lua;$LUA_PATH";
-    lua_package_cpath "$LUA_CPATH";
+    lua_package_path "$DIR/lua/?.lua;;";
     $HTTP
     server {
         listen 127.0.0.1:@PORT@;
@@ -67,11 +68,13 @@ function gateway.load_modules()
     return table.concat(lines, "\n")
 end
 
--- The values for lua_package_path and lua_package_cpath.
+-- The environment that makes `require` find the module: what ;; in lua_package_path stands for.
 function gateway.paths()
     local here = assert(package.searchpath("zenlayer", package.cpath))
     local build = assert(here:match "^(.+)/[^/]+/zenlayer%.so$", here)
-    return lfs.currentdir() .. "/lib/?.lua;;", build .. "/luajit/?.so;;"
+    return {
+        LUA_PATH = lfs.currentdir() .. "/lib/?.lua;;", LUA_CPATH = build .. "/luajit/?.so;;",
+    }
 end
 
 local function block(phase, text)
@@ -113,17 +116,23 @@ local function configuration(directory, pieces)
     for name, given in pairs(pieces.locations or {}) do
         inner[#inner + 1] = location(name, given)
     end
-    local lua_path, lua_cpath = gateway.paths()
     return (CONFIGURATION:gsub("%$(%u[%u_]*)", {
         DIR = directory, WORKERS = pieces.workers or 1, MODULES = gateway.load_modules(),
-        LUA_PATH = lua_path, LUA_CPATH = lua_cpath, MAIN = table.concat(main, "\n"),
-        HTTP = table.concat(outer, "\n"), SERVER = table.concat(inner, "\n"),
+        MAIN = table.concat(main, "\n"), HTTP = table.concat(outer, "\n"),
+        SERVER = table.concat(inner, "\n"),
     }))
 end
 
-local function write_modules(directory, modules)
-    for name, text in pairs(modules or {}) do
-        local path = directory .. "/lua/" .. name:gsub("%.", "/") .. ".lua"
+local function write_files(directory, pieces)
+    local files = { ["nginx.conf"] = pieces.conf or configuration(directory, pieces) }
+    for name, text in pairs(pieces.modules or {}) do
+        files["lua/" .. name:gsub("%.", "/") .. ".lua"] = text
+    end
+    for name, text in pairs(pieces.files or {}) do
+        files[name] = text
+    end
+    for name, text in pairs(files) do
+        local path = directory .. "/" .. name
         process.check { "mkdir", "-p", (path:match "^(.*)/") }
         process.write(path, text)
     end
@@ -131,23 +140,25 @@ end
 
 function gateway.start(pieces)
     local words = { "env" }
-    for name, value in pairs(pieces.env or {}) do
-        words[#words + 1] = name .. "=" .. value
+    for _, environment in ipairs { gateway.paths(), pieces.env or {} } do
+        for name, value in pairs(environment) do
+            words[#words + 1] = name .. "=" .. value
+        end
     end
     table.move({ "python3", "-B", "spec/support/server.py", "nginx" }, 1, 4, #words + 1, words)
     local started = server.run(words, nil, function(directory)
-        write_modules(directory, pieces.modules)
-        process.write(directory .. "/nginx.conf", pieces.conf or configuration(directory, pieces))
+        write_files(directory, pieces)
     end)
     local self = setmetatable({
         server = started, directory = started.directory, port = started.port, pid = started.pid,
         count = pieces.workers or 1, from = 0,
     }, gateway)
     -- The port answers before nginx has read its configuration: the process id is written after.
-    local ok = pcall(process.await, function()
-        return lfs.attributes(self.directory .. "/nginx.pid") or self:log():find "%[emerg%]"
+    local pid_file = self.directory .. "/nginx.pid"
+    pcall(process.await, function()
+        return lfs.attributes(pid_file) or not started:alive()
     end, "nginx")
-    if not ok or self:log():find "%[emerg%]" then
+    if not lfs.attributes(pid_file) or not started:alive() then
         local said = self:log() .. process.read(self.directory .. "/messages")
         started:stop()
         error("nginx did not start: " .. said, 2)

@@ -34,6 +34,16 @@ function server:stop()
     process.remove(self.directory)
 end
 
+-- Whether it still runs. (Once ended it is a zombie, until it is stopped.)
+function server:alive()
+    local file = io.open("/proc/" .. self.pid .. "/stat")
+    local state = file and (file:read "a" or ""):match "^%d+ %b() (%a)"
+    if file then
+        file:close()
+    end
+    return state ~= nil and state ~= "Z"
+end
+
 -- The ids of its child processes: of an nginx, the workers. The title of one that only finishes
 -- what it has tells so; those are left out, unless all are asked for.
 function server:children(all)
