@@ -7,6 +7,7 @@ files["**/*_spec.lua"].std = "lua54+busted"
 files["spec/support"].std = "lua54+busted"
 files["lib"].std = "min"
 files["lib/resty"].std = "ngx_lua"
+files["examples/openresty"].std = "ngx_lua"
 files["rockspec"].std = "rockspec"
 files[".luacheckrc"].std = "luacheckrc"
 files["types"].ignore = { "111", "112", "113", "121", "131", "211", "212", "631" }

@@ -121,7 +121,7 @@ remake = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS
 export LUA CC PKG_CONFIG
 
 .PHONY: all static embed hosts core core-tests install uninstall clean help test asan memcheck tsan \
-        demo openresty benches bench-fleet bench-poll lint format check-warnings \
+        demo demo-openresty openresty benches bench-fleet bench-poll lint format check-warnings \
         headers-alone lint-rules lua-headers deps FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -247,6 +247,11 @@ demo: ## install what is missing, build, show the module at work against the san
 	@.ci/deps build demo
 	@$(remake) all
 	@LUA_CPATH='$(abspath $(OUT))/?.so;;' LUA_PATH='$(abspath lib)/?.lua;;' examples/demo.sh
+
+demo-openresty: ## the same for a gateway in nginx (examples/openresty)
+	@LUA=luajit .ci/deps build demo-openresty
+	@$(remake) LUA=luajit openresty
+	@BUILD='$(BUILD)' examples/openresty/demo.sh
 
 bench-fleet: ## 10,000 ids against a plain libcurl loop; fails if the module takes over 1.05 times as long
 	@.ci/deps build bench
