@@ -121,8 +121,8 @@ remake = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS
 export LUA CC PKG_CONFIG
 
 .PHONY: all static embed hosts core core-tests install uninstall clean help test asan memcheck tsan \
-        demo demo-openresty openresty benches bench-fleet bench-poll lint format check-warnings \
-        headers-alone lint-rules lua-headers deps FORCE
+        demo demo-openresty openresty benches bench-fleet bench-gateway bench-poll lint format \
+        check-warnings headers-alone lint-rules lua-headers deps FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -258,6 +258,11 @@ bench-fleet: ## 10,000 ids against a plain libcurl loop; fails if the module tak
 	@$(remake) all benches
 	@LUA_CPATH='$(abspath $(OUT))/?.so;;' LUA_PATH='$(abspath lib)/?.lua;;' python3 bench/fleet.py \
 	    --lua '$(LUA)' --floor '$(FLOOR)' --limit 1.05
+
+bench-gateway: ## resty.zenlayer in nginx beside a bare cosocket loop; a goal that is missed fails it
+	@LUA=luajit .ci/deps build bench-gateway
+	@$(remake) LUA=luajit openresty
+	@python3 bench/gateway.py --build '$(BUILD)' $(BENCH_ARGS)
 
 bench-poll: ## what a frame of client:poll(0) costs beside libcurl alone; BENCH_ARGS="--frame-us 1000"
 	@.ci/deps build demo
