@@ -62,7 +62,10 @@ local function parse(args)
         options[names[args[i]]] = args[i + 1]
         i = i + 2
     end
-    local ids = table.move(args, i, #args, 1, {})
+    local ids = {}
+    while i <= #args do
+        ids[#ids + 1], i = args[i], i + 1
+    end
     if #ids == 0 or ids[1]:sub(1, 1) == "-" then
         io.stderr:write(USAGE)
         os.exit(2)
@@ -71,7 +74,7 @@ local function parse(args)
 end
 
 local options, ids = parse(arg)
-local client <close> = zenlayer.new(options)
+local client = zenlayer.new(options)
 client:connect() -- before the loop begins: reading the certificates takes a while
 
 -- What else the loop is for: a timer, whose longest pause tells how long anything held it up.
@@ -93,6 +96,7 @@ uv.run()
 longest_ms = math.max(longest_ms, (uv.hrtime() - last_ns) / 1e6)
 local took_ms = (uv.hrtime() - began_ns) / 1e6
 local request_ids = job:result()
+client:close()
 print(("stopped        %8d  instances"):format(#ids))
 print(("requests       %8d"):format(#request_ids))
 print(("took           %8.1f  ms"):format(took_ms))

@@ -36,7 +36,8 @@ local function bad_usage(...)
 end
 
 local function on_terminal(descriptor)
-    return (os.execute("test -t " .. descriptor))
+    local ok = os.execute("test -t " .. descriptor)
+    return ok == true or ok == 0 -- the status itself in Lua 5.1
 end
 
 local function parse(args)
@@ -77,7 +78,7 @@ local function read_ids()
         bad_usage("no ids")
     end
     local ids = {}
-    for id in io.read("a"):gmatch("%S+") do
+    for id in io.read("*a"):gmatch("%S+") do
         ids[#ids + 1] = id
     end
     return ids
@@ -112,7 +113,7 @@ local function new_progress()
         local stopped = progress.stopped
         local total = stopped + progress.pending + progress.failed
         if terminal then
-            local full = stopped * width // total
+            local full = math.floor(stopped * width / total)
             io.stderr:write("\r[", ("#"):rep(full), ("."):rep(width - full), "] ",
                 ("%d of %d STOPPED"):format(stopped, total), progress.pending == 0 and "\n" or "")
             bar_is_open = progress.pending > 0
