@@ -22,7 +22,7 @@ describe("the action", function()
 
     it("must not carry what a header cannot, nor anything else", function()
         for _, action in ipairs { "", " ", "A B", "A\r\nX-Evil: 1", "A\r", "A\n", "A\0", "\0A",
-            "A/B", "A:B", "É", "\xFF", "A\tB" } do
+            "A/B", "A:B", "É", "\255", "A\tB" } do
             refused({ where = "action" }, action)
         end
     end)
@@ -42,8 +42,9 @@ describe("params", function()
 
     it("are refused with the path of what JSON cannot carry", function()
         for _, bad in ipairs {
-            { print, "function" }, { coroutine.create(print), "thread" }, { io.stdout, "userdata" },
-            { NAN, "NaN" }, { 1 / 0, "infinities" }, { -1 / 0, "infinities" }, { "\xFF", "UTF-8" },
+            { print, "function" }, { coroutine.create(function() end), "thread" },
+            { io.stdout, "userdata" },
+            { NAN, "NaN" }, { 1 / 0, "infinities" }, { -1 / 0, "infinities" }, { "\255", "UTF-8" },
             { { 1, nil, 3 }, "holes" }, { { 1, a = 2 }, "both names and indices" },
             { { [0] = 1 }, "index" }, { { [1.5] = 1 }, "index" }, { { [true] = 1 }, "index" },
         } do
@@ -61,7 +62,7 @@ describe("params", function()
         refused({ where = "params", text = "index" }, "Echo", { [false] = 1 })
         refused({ where = "params", text = "both" }, "Echo", { 1, a = 1 })
         refused({ where = "params", text = "holes" }, "Echo", { nil, 2 })
-        refused({ text = "UTF-8" }, "Echo", { a = { ["\xC3"] = 1 } })
+        refused({ text = "UTF-8" }, "Echo", { a = { ["\195"] = 1 } })
     end)
 
     it("are refused with the path of a cycle", function()

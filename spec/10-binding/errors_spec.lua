@@ -1,6 +1,7 @@
 -- Error objects: how they print, what they hold, and what is none.
 local cjson = require "cjson"
 local errors = require "binding_errors"
+local every_lua = require "every_lua"
 local process = require "process"
 local property = require "binding_property"
 local safe = require "zenlayer.safe"
@@ -164,8 +165,8 @@ describe("the line of an error", function()
             __index = function() error "not to be called" end,
         })
         local values = { false, true, 0, -1, 1.5, 0 / 0, math.huge, math.mininteger, "", "x", "\0",
-            "\r\n", ("x"):rep(1000000), ("\x80"):rep(5000), ("\0"):rep(5000), {}, hostile, print,
-            coroutine.create(print), io.stdout }
+            "\r\n", ("x"):rep(1000000), ("\128"):rep(5000), ("\0"):rep(5000), {}, hostile, print,
+            coroutine.create(function() end), io.stdout }
         local names = { "kind", "code", "message", "action", "http_status", "request_id",
             "attempts", "outcome", "where", "retryable", "batches", "retry_after", "__tostring" }
         property.check(500, function()
@@ -228,7 +229,7 @@ describe("is_error", function()
             assert.is_false(module.is_error())
             assert.is_false(module.is_error(nil))
             for _, value in ipairs { false, true, 0, 1.5, "", "zenlayer: X", {}, fields, print,
-                coroutine.create(print), io.stdout, client, zenlayer, zenlayer.null,
+                coroutine.create(function() end), io.stdout, client, zenlayer, zenlayer.null,
                 zenlayer.empty_array, setmetatable({}, {}),
                 setmetatable({}, { __name = "zenlayer.error" }),
                 setmetatable({}, { __index = argument_error() }), getmetatable(argument_error()),
@@ -248,6 +249,9 @@ describe("an error that nobody caught", function()
         ]]
         assert.equal(1, status)
         local first = output:match "[^\n]*"
+        if not every_lua.prints_error_objects then
+            return assert.is_truthy(first:find("(error object is not a string)", 1, true), first)
+        end
         assert.is_truthy(first:find("zenlayer: INVALID_ARGUMENT: options.timeout", 1, true), first)
         assert.is_truthy(first:find("(not_sent)", 1, true), first)
     end)

@@ -8,6 +8,7 @@ local sandbox = require "binding_sandbox"
 -- refills that table: at the first allocation within use, then at the second, and so on. What that
 -- frees is soon used again, for strings of y.
 local HEAD = [[
+    local finalizer = require "every_lua".finalizer
     local zenlayer = require "zenlayer"
     local client = zenlayer.new {
         access_key_id = "a", access_key_password = "b", endpoint = arg[1], max_attempts = 1,
@@ -32,10 +33,10 @@ local HEAD = [[
                     for i = 1, count > nth and 100 or 0 do
                         junk[#junk + 1] = ("y"):rep(60 + i % 5) .. i .. count
                     end
-                    setmetatable({}, { __gc = meddle })
+                    finalizer(meddle)
                 end
             end
-            setmetatable({}, { __gc = meddle })
+            finalizer(meddle)
             count = 0
             use(victim)
             is_over = true
@@ -158,6 +159,7 @@ end)
 -- second, and so on: before it is used, while its arguments are read, while it is at work. What is
 -- freed is soon used again. Printed are the ways the calls ended, and how often.
 local CLOSING = [[
+    local finalizer = require "every_lua".finalizer
     local zenlayer = require "zenlayer"
     local told, CLOSES = {}, 40
     local modes = {
@@ -203,11 +205,11 @@ local CLOSING = [[
                         junk[i] = ("y"):rep(40 + i % 9 * 30) .. i .. count
                     end
                     if not is_over then
-                        setmetatable({}, { __gc = close })
+                        finalizer(close)
                     end
                 end
                 mode()
-                setmetatable({}, { __gc = close })
+                finalizer(close)
                 count = 0
                 local how = note(pcall(use, client, table.unpack(arguments, 1, arguments.n)))
                 is_over = true
@@ -255,7 +257,7 @@ describe("a finalizer that closes the client", function()
         assert.equal(0, status, output)
         local told = {}
         for how, times in output:gmatch "(%S+)\t(%d+)\n" do
-            told[how] = math.tointeger(times)
+            told[how] = tonumber(times)
         end
         for how in pairs(told) do
             assert.is_truthy(how == "ok" or how == "CLIENT_CLOSED" or how == "CANCELLED", output)

@@ -46,8 +46,8 @@ describe("an answer", function()
         for text, value in pairs {
             ["0"] = 0, ["-0"] = 0, ["1"] = 1, ["-1"] = -1, ["100"] = 100, ["100.0"] = 100,
             ["1e2"] = 100, ["1E2"] = 100, ["123456789012345"] = 123456789012345,
-            ["9007199254740991"] = 2^53 - 1 | 0, ["-9007199254740991"] = -(2^53 - 1) | 0,
-            ["9007199254740992"] = 2^53 | 0, ["-9007199254740992"] = -(2^53) | 0,
+            ["9007199254740991"] = 2^53 - 1, ["-9007199254740991"] = 1 - 2^53,
+            ["9007199254740992"] = 2^53, ["-9007199254740992"] = -2^53,
         } do
             local got = read(text)
             assert.equal("integer", math.type(got), text)
@@ -102,7 +102,7 @@ describe("an answer", function()
     it("has strings as they are", function()
         assert.equal("a\0b\27\"\\/é漢🚀", read [["a\u0000b\u001b\"\\\/\u00e9漢\ud83d\ude80"]])
         assert.equal("", read '""')
-        local long = ("x"):rep(1 << 20)
+        local long = ("x"):rep(2^20)
         assert.equal(long, read('"' .. long .. '"'))
     end)
 

@@ -13,7 +13,7 @@ local function vector(name)
     for key, value in process.read(folder .. "input"):gmatch "([%w_]+)=([^\n]*)\n" do
         input[key] = value
     end
-    input.timestamp = math.tointeger(input.timestamp)
+    input.timestamp = math.tointeger(tonumber(input.timestamp))
     input.body = process.read(folder .. "body")
     return input, process.read(folder .. "authorization")
 end
@@ -70,7 +70,7 @@ describe("sign", function()
                 access_key_id = "K" .. property.text(20):gsub("[%c]", ""),
                 access_key_password = "P" .. property.bytes(math.random(0, 100)):gsub("%z", "x"),
                 body = property.bytes(math.random(0, 300)),
-                timestamp = math.random(0, 1 << 40),
+                timestamp = math.random(0, 2^20) * 2^20,
             }
             local before = {}
             for name, value in pairs(options) do
@@ -103,7 +103,7 @@ describe("sign", function()
         for _, timestamp in ipairs { 0, 1, 2^31, 2^33, 2^53, 1673361177.0, 0.0, -0.0 } do
             local whole = math.tointeger(timestamp)
             local headers = zenlayer.sign(good { timestamp = timestamp })
-            assert.equal(tostring(whole), headers["X-ZC-Timestamp"])
+            assert.equal(("%d"):format(whole), headers["X-ZC-Timestamp"])
             assert.same(zenlayer.sign(good { timestamp = whole }), headers)
         end
     end)

@@ -1,4 +1,5 @@
 -- StopInstances of any number of ids: batches of a hundred, and the account of every id.
+local closing = require "every_lua".closing
 local expect = require "expect"
 local sandbox = require "sandbox"
 
@@ -62,7 +63,7 @@ describe("stop_instances", function()
             local ids = box:ids(n)
             local request_ids, batches = expect.success(client:stop_instances(ids))
             local requests = box:requests()
-            assert.equal((n + 99) // 100, #requests)
+            assert.equal(math.floor((n + 99) / 100), #requests)
             assert.equal(#requests, #request_ids)
             assert.equal(#requests, #batches)
             check_account(ids, batches, requests)
@@ -92,7 +93,7 @@ describe("stop_instances", function()
         local ids = {}
         for i = 1, #unique do
             ids[#ids + 1] = unique[i]
-            ids[#ids + 1] = unique[(i + 1) // 2]
+            ids[#ids + 1] = unique[math.floor((i + 1) / 2)]
         end
         local _, batches = expect.success(client:stop_instances(ids))
         check_account(unique, batches, box:requests())
@@ -306,7 +307,7 @@ describe("stop_instances", function()
 
     it("failed ids of an odd kind make it no answer of the API", function()
         for _, ids in ipairs { '"id"', '[1]', '[""]', '[["a"]]', '{"a":"b"}', "7" } do
-            local odd <close> = box:client { max_attempts = 1 }
+            local odd = closing(box:client { max_attempts = 1 })
             local body = '{"requestId":"T1","response":{"instanceIds":' .. ids .. "}}"
             box:faults { { fault = "answer", body = body } }
             local err = expect.failure({ code = "BAD_RESPONSE", outcome = "unknown" },
@@ -317,7 +318,7 @@ describe("stop_instances", function()
 
     -- The first of several batches is answered with these failed ids, byte for byte.
     local function answered_with(failed, ids)
-        local odd <close> = box:client { max_attempts = 1, max_concurrency = 1 }
+        local odd = closing(box:client { max_attempts = 1, max_concurrency = 1 })
         local quoted = {}
         for i, id in ipairs(failed) do
             quoted[i] = '"' .. id:gsub("%z", "\\u0000") .. '"'

@@ -1,5 +1,6 @@
 -- Every code that the API documents, and those of nobody's list, come through as they are.
 local cjson = require "cjson"
+local closing = require "every_lua".closing
 local expect = require "expect"
 local sandbox = require "sandbox"
 local system = require "system"
@@ -223,7 +224,7 @@ describe("the sandbox's own refusals", function()
     end)
 
     it("a parameter of the wrong type", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         expect.failure({
             kind = "api", code = "INVALID_PARAMETER_TYPE", http_status = 400, outcome = "rejected",
             action = "DescribeInstances", attempts = 1,
@@ -231,7 +232,7 @@ describe("the sandbox's own refusals", function()
     end)
 
     it("an action and a version that there are not", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         expect.failure({ code = "INVALID_PARAMETER_VALUE", http_status = 404 },
             client:call("LaunchRockets"))
         expect.failure({ code = "INVALID_PARAMETER_VALUE", http_status = 400 },
@@ -249,8 +250,8 @@ describe("the sandbox's own refusals", function()
     end)
 
     it("the right pair and the right token are let in, and nothing secret is on record", function()
-        local by_pair <close> = box:client()
-        local by_token <close> = box:client { token = sandbox.TOKEN }
+        local by_pair = closing(box:client())
+        local by_token = closing(box:client { token = sandbox.TOKEN })
         local before = math.floor(system.gettime())
         for _, client in ipairs { by_pair, by_token } do
             local request_ids, batches = expect.success(client:stop_instances(box:ids(2)))
@@ -277,7 +278,7 @@ describe("the sandbox's own refusals", function()
     end)
 
     it("zenlayer raises what zenlayer.safe returns", function()
-        local client <close> = box:raising_client()
+        local client = closing(box:raising_client())
         local ok, err = pcall(client.stop_instances, client, box:ids(1, "missing-"))
         assert.is_false(ok)
         expect.failure({ code = "INVALID_INSTANCE_NOT_FOUND", outcome = "rejected" }, nil, err)

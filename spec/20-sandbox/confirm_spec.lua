@@ -1,5 +1,6 @@
 -- A stop whose answer was lost, and which is refused when it is sent again because nothing runs any
 -- more: the status of its instances tells what became of it.
+local closing = require "every_lua".closing
 local expect = require "expect"
 local sandbox = require "sandbox"
 
@@ -30,7 +31,7 @@ local NOT_RUNNING = "OPERATION_DENIED_INSTANCE_NOT_RUNNING"
 describe("a lost stop that was done", function()
     for _, fault in ipairs { "reset_after", "close_after" } do
         it(("is accepted, by %s"):format(fault), function()
-            local client <close> = box:client()
+            local client = closing(box:client())
             box:faults { { fault = fault, action = "StopInstances", times = 1 } }
             local ids = box:ids(3)
             local request_ids, batches = expect.success(client:stop_instances(ids))
@@ -47,7 +48,7 @@ describe("a lost stop that was done", function()
     end
 
     it("is one of several batches", function()
-        local client <close> = box:client { max_concurrency = 1 }
+        local client = closing(box:client { max_concurrency = 1 })
         box:faults { { fault = "reset_after", action = "StopInstances", requests = { 2 } } }
         local request_ids, batches = expect.success(client:stop_instances(box:ids(250)))
         assert.equal("string", type(request_ids[1]))
@@ -59,7 +60,7 @@ describe("a lost stop that was done", function()
     end)
 
     it("leaves ids unknown that zec then says have failed", function()
-        local client <close> = box:client { service = "zec" }
+        local client = closing(box:client { service = "zec" })
         box:faults { { fault = "reset_after", action = "StopInstances", times = 1 } }
         local ids = box:ids(2)
         local err = expect.failure({ code = "PARTIAL_FAILURE", outcome = "unknown", attempts = 2 },
@@ -70,7 +71,7 @@ describe("a lost stop that was done", function()
     end)
 
     it("is so in service zec too", function()
-        local client <close> = box:client { service = "zec" }
+        local client = closing(box:client { service = "zec" })
         box:faults {
             { fault = "reset_after", action = "StopInstances", times = 1 },
             { fault = "status", status = 403, code = NOT_RUNNING, action = "StopInstances" },
@@ -80,7 +81,7 @@ describe("a lost stop that was done", function()
     end)
 
     it("stays unknown in bmc, where there is no status", function()
-        local client <close> = box:client { service = "bmc" }
+        local client = closing(box:client { service = "bmc" })
         box:faults { { fault = "reset_after", action = "StopInstances", times = 1 } }
         expect.failure({ code = NOT_RUNNING, outcome = "unknown", attempts = 2 },
             client:stop_instances(box:ids(2)))
@@ -88,7 +89,7 @@ describe("a lost stop that was done", function()
     end)
 
     it("stays unknown when the look fails", function()
-        local client <close> = box:client { max_attempts = 2 }
+        local client = closing(box:client { max_attempts = 2 })
         box:faults {
             { fault = "reset_after", action = "StopInstances", times = 1 },
             { fault = "status", status = 500, action = "DescribeInstancesStatus" },
@@ -99,7 +100,7 @@ describe("a lost stop that was done", function()
     end)
 
     it("is confirmed although the look is troubled at first", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         box:faults {
             { fault = "reset_after", action = "StopInstances", times = 1 },
             { fault = "rate_limit", action = "DescribeInstancesStatus", times = 1 },
@@ -113,7 +114,7 @@ end)
 
 describe("a lost stop that was not done", function()
     it("is unknown while an instance of it runs", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local ids = box:ids(2)
         ids[3] = box:ids(1, "stopped-")[1]
         box:faults { { fault = "reset_before", action = "StopInstances", times = 1 } }
@@ -127,7 +128,7 @@ describe("a lost stop that was not done", function()
     end)
 
     it("is confirmed where all of them were stopped anyway, whoever did it", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         box:faults { { fault = "reset_before", action = "StopInstances", times = 1 } }
         local _, batches = expect.success(client:stop_instances(box:ids(2, "stopped-")))
         assert.equal("status", batches[1].confirmed_by)
@@ -135,14 +136,14 @@ describe("a lost stop that was not done", function()
 end)
 
 it("a refusal without a lost attempt is a refusal, and nobody looks", function()
-    local client <close> = box:client()
+    local client = closing(box:client())
     expect.failure({ code = NOT_RUNNING, outcome = "rejected", attempts = 1 },
         client:stop_instances(box:ids(2, "stopped-")))
     assert.equal(1, #box:requests())
 end)
 
 it("a prepared operation asks its driver for the look, under the number of the batch", function()
-    local client <close> = box:client()
+    local client = closing(box:client())
     local op = client:prepare_stop_instances { "a", "b" }
     assert.equal("send", (op:step()))
     op:failed(1, "the line is dead", true)

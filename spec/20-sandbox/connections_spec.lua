@@ -1,6 +1,7 @@
 -- Connections: kept, closed, dying at every moment; and answers that are nobody's.
 local certificates = require "certificates"
 local cjson = require "cjson"
+local closing = require "every_lua".closing
 local expect = require "expect"
 local process = require "process"
 local sandbox = require "sandbox"
@@ -25,7 +26,7 @@ for _, transport in ipairs { "TLS", "plain http" } do
         end)
 
         it("serves a hundred calls", function()
-            local client <close> = box:client()
+            local client = closing(box:client())
             for i = 1, 100 do
                 local response = expect.success(client:call("Echo", { i = i }))
                 assert.equal(i, response.params.i)
@@ -35,7 +36,7 @@ for _, transport in ipairs { "TLS", "plain http" } do
         end)
 
         it("opened by connect() serves the calls", function()
-            local client <close> = box:client()
+            local client = closing(box:client())
             assert.is_true(client:connect())
             assert.equal(0, #box:requests())
             assert.equal(1, #box:connections())
@@ -49,7 +50,7 @@ for _, transport in ipairs { "TLS", "plain http" } do
         end)
 
         it("is not used again after Connection: close", function()
-            local client <close> = box:client()
+            local client = closing(box:client())
             box:faults { { fault = "connection_close", requests = { 1, 2 } } }
             for _ = 1, 3 do
                 local _, batches = expect.success(client:stop_instances(box:ids(1)))
@@ -60,7 +61,7 @@ for _, transport in ipairs { "TLS", "plain http" } do
         end)
 
         it("closed while it was idle is replaced", function()
-            local client <close> = box:client { max_attempts = 1 }
+            local client = closing(box:client { max_attempts = 1 })
             -- The end comes without having been told of.
             box:faults { {
                 fault = "connection_close", requests = { 1 }, headers = { Connection = cjson.null },
@@ -81,7 +82,7 @@ for _, transport in ipairs { "TLS", "plain http" } do
             local name = fault.fault .. (fault.notify == false and ", rudely" or "")
 
             it(("that dies on its second request (%s) loses an unsafe one"):format(name), function()
-                local client <close> = box:client()
+                local client = closing(box:client())
                 expect.success(client:call("Echo"))
                 fault.requests = { 1 }
                 box:faults { fault }
@@ -97,7 +98,7 @@ for _, transport in ipairs { "TLS", "plain http" } do
             end)
 
             it(("that dies on its second request (%s) delays a safe one"):format(name), function()
-                local client <close> = box:client { max_attempts = 2 }
+                local client = closing(box:client { max_attempts = 2 })
                 expect.success(client:call("Echo"))
                 fault.requests = { 1 }
                 box:faults { fault }
@@ -110,7 +111,7 @@ for _, transport in ipairs { "TLS", "plain http" } do
         end
 
         it("that dies under a batch is told in attempts", function()
-            local client <close> = box:client()
+            local client = closing(box:client())
             expect.success(client:call("Echo"))
             box:faults { { fault = "close_before", requests = { 1, 2 } } }
             local _, batches = expect.success(client:stop_instances(box:ids(1)))
@@ -120,7 +121,7 @@ for _, transport in ipairs { "TLS", "plain http" } do
 
         for _, moment in ipairs { "same", "later" } do
             it(("with bytes nobody asked for (%s) is dropped"):format(moment), function()
-                local client <close> = box:client { max_attempts = 1 }
+                local client = closing(box:client { max_attempts = 1 })
                 box:faults { {
                     fault = "stray", requests = { 1 }, after = moment, bytes = FORGED_ANSWER,
                 } }
@@ -138,7 +139,7 @@ for _, transport in ipairs { "TLS", "plain http" } do
         end
 
         it("with a single stray byte is dropped", function()
-            local client <close> = box:client { max_attempts = 1 }
+            local client = closing(box:client { max_attempts = 1 })
             box:faults { { fault = "stray", requests = { 1 }, after = "later", bytes = "\n" } }
             expect.success(client:call("Echo"))
             process.sleep(0.3)
@@ -148,7 +149,7 @@ for _, transport in ipairs { "TLS", "plain http" } do
         end)
 
         it("with a second answer behind Content-Length is dropped", function()
-            local client <close> = box:client { max_attempts = 1 }
+            local client = closing(box:client { max_attempts = 1 })
             local body = '{"requestId":"T1","response":{}}'
             box:faults { {
                 fault = "answer", requests = { 1 }, body = body .. FORGED_ANSWER,
@@ -160,7 +161,7 @@ for _, transport in ipairs { "TLS", "plain http" } do
         end)
 
         it("carries a body of 1 MiB whole, once", function()
-            local client <close> = box:client { max_attempts = 1, timeout = 60 }
+            local client = closing(box:client { max_attempts = 1, timeout = 60 })
             local text = ("0123456789abcdef"):rep(65536)
             local file = box.directory .. "/body"
             process.write(file, '{"text":"' .. text .. '"}')
@@ -174,7 +175,7 @@ for _, transport in ipairs { "TLS", "plain http" } do
         end)
 
         it("brings answers in dribbles, and in chunks", function()
-            local client <close> = box:client { max_attempts = 1 }
+            local client = closing(box:client { max_attempts = 1 })
             for _, fault in ipairs {
                 { fault = "slow", chunk = 1, pause = 0.0005 }, { fault = "slow", chunk = 50 },
                 { fault = "chunked" }, { fault = "huge_body", bytes = 3000000 },
@@ -188,7 +189,7 @@ for _, transport in ipairs { "TLS", "plain http" } do
         end)
 
         it("there are never more than max_concurrency requests at once", function()
-            local client <close> = box:client { max_concurrency = 4 }
+            local client = closing(box:client { max_concurrency = 4 })
             box:faults { { fault = "delay", seconds = 0.15 } }
             local _, batches = expect.success(client:stop_instances(box:ids(1600)))
             assert.equal(16, #batches)
@@ -203,7 +204,7 @@ for _, transport in ipairs { "TLS", "plain http" } do
         end)
 
         it("one at a time with max_concurrency = 1, on one connection", function()
-            local client <close> = box:client { max_concurrency = 1 }
+            local client = closing(box:client { max_concurrency = 1 })
             box:faults { { fault = "delay", seconds = 0.05 } }
             expect.success(client:stop_instances(box:ids(500)))
             local requests = box:requests()
@@ -215,7 +216,7 @@ for _, transport in ipairs { "TLS", "plain http" } do
         end)
 
         it("kept connections serve the next operation", function()
-            local client <close> = box:client { max_concurrency = 4 }
+            local client = closing(box:client { max_concurrency = 4 })
             box:faults { { fault = "delay", seconds = 0.03 } }
             expect.success(client:stop_instances(box:ids(800)))
             local opened = #box:connections()
@@ -232,7 +233,7 @@ describe("stray bytes after an answer without a length of its own", function()
     local function after(step, connections)
         local other = server.start("scripted", { script = { step } })
         local box = setmetatable({ endpoint = "http://127.0.0.1:" .. other.port }, sandbox)
-        local client <close> = box:client { max_attempts = 1 }
+        local client = closing(box:client { max_attempts = 1 })
         local _, err = client:call("First")
         process.sleep(0.15)
         local response, request_id = client:call("Second")
@@ -283,7 +284,7 @@ describe("a connection that was reset while it was idle", function()
                 endpoint = scheme .. "://127.0.0.1:" .. other.port,
                 ca_file = directory .. "/ca.pem",
             }, sandbox)
-            local client <close> = box:client { max_attempts = 1 }
+            local client = closing(box:client { max_attempts = 1 })
             local failures = {}
             for _ = 1, 6 do
                 local response, err = client:call("Echo")
@@ -306,7 +307,7 @@ describe("odd servers", function()
         local box = setmetatable({ endpoint = "http://127.0.0.1:" .. other.port }, sandbox)
         options = options or {}
         options.max_attempts = options.max_attempts or 1
-        local client <close> = box:client(options)
+        local client = closing(box:client(options))
         local response, err = client:call("Echo")
         local requests = other:events "request"
         other:stop()
@@ -397,9 +398,9 @@ describe("connect()", function()
         ["never there"] = { fault = "stall", seconds = 120 },
     } do
         it("is content with an answer that is " .. name, function()
-            local client <close> = box:client {
+            local client = closing(box:client {
                 max_attempts = 1, max_response_bytes = 1000, timeout = 0.5 * process.slowness,
-            }
+            })
             rule.method = "HEAD"
             box:faults { rule }
             assert.is_true(expect.success(client:connect()))
@@ -430,7 +431,7 @@ describe("connect()", function()
             local at = setmetatable({
                 endpoint = "https://127.0.0.1:" .. other.port, ca_file = directory .. "/ca.pem",
             }, sandbox)
-            local client <close> = at:client(options)
+            local client = closing(at:client(options))
             local told = table.pack(pcall(connect, client))
             local began = process.now()
             local response, err = client:call("Echo", {}, { max_attempts = 1, timeout = 600 })

@@ -1,5 +1,6 @@
 -- Connections cut at every byte of a request and of its answer: the server never acts more often
 -- than the client counted attempts, and what the client says of the outcome is true.
+local every_lua = require "every_lua"
 local cutter = require "cutter"
 local process = require "process"
 
@@ -105,7 +106,7 @@ for scheme, endings in pairs {
 
         -- One call, cut: what the client says, and what the server saw. Without a cut, all is well.
         local function try(call, reused, cut)
-            local client <close> = box:client { max_attempts = call.max_attempts }
+            local client = every_lua.closing(box:client { max_attempts = call.max_attempts })
             if reused then
                 assert(client:call("Echo"))
             end
@@ -134,7 +135,7 @@ for scheme, endings in pairs {
                 local is_edge = at < 2 or at > last - 2 or math.abs(at - head) < 2
                 if is_edge or at % step == offset then
                     count = count + 1
-                    local ok, message = pcall(check, at)
+                    local ok, message = pcall(every_lua.scope, check, at)
                     if not ok then
                         failures[#failures + 1] = ("cut at byte %d of %d: %s"):format(at, last,
                             tostring(message))

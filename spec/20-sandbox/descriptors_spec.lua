@@ -1,4 +1,5 @@
 -- Nothing stays open: the descriptors of a client that was closed.
+local closing = require "every_lua".closing
 local expect = require "expect"
 local lfs = require "lfs"
 local process = require "process"
@@ -93,7 +94,7 @@ describe("after close()", function()
     end)
 
     it("a hundred calls leave no more open than one", function()
-        local client <close> = box:client { max_attempts = 1 }
+        local client = closing(box:client { max_attempts = 1 })
         expect.success(client:call("Echo"))
         local before = #open_descriptors()
         for i = 1, 50 do

@@ -1,4 +1,5 @@
 -- HTTP/2, through an nginx before the sandbox.
+local closing = require "every_lua".closing
 local expect = require "expect"
 local nginx = require "nginx"
 local process = require "process"
@@ -52,7 +53,7 @@ describe("over HTTP/2", function()
     end
 
     it("calls work", function()
-        local client <close> = new()
+        local client = closing(new())
         local ids = box:ids(2)
         local request_ids = expect.success(client:stop_instances({ ids[1] }))
         assert.equal(box:requests()[1].request_id, request_ids[1])
@@ -75,7 +76,7 @@ describe("over HTTP/2", function()
     end)
 
     it("connect() opens the connection that the calls use", function()
-        local client <close> = new()
+        local client = closing(new())
         assert.is_true(client:connect())
         expect.success(client:call("Echo"))
         local log = front:log(2)
@@ -84,7 +85,7 @@ describe("over HTTP/2", function()
     end)
 
     it("many batches share one connection", function()
-        local client <close> = new { max_concurrency = 16 }
+        local client = closing(new { max_concurrency = 16 })
         box:faults { { fault = "delay", seconds = 0.1 } }
         local ids = box:ids(3000)
         local began = process.now()
@@ -98,7 +99,7 @@ describe("over HTTP/2", function()
     end)
 
     it("there are never more than max_concurrency requests at once", function()
-        local client <close> = new { max_concurrency = 3 }
+        local client = closing(new { max_concurrency = 3 })
         box:faults { { fault = "delay", seconds = 0.1 } }
         expect.success(client:stop_instances(box:ids(900)))
         local requests = box:requests()
@@ -109,7 +110,7 @@ describe("over HTTP/2", function()
     end)
 
     it("carries a body of 1 MiB whole, once", function()
-        local client <close> = new { max_attempts = 1, timeout = 60 }
+        local client = closing(new { max_attempts = 1, timeout = 60 })
         local text = ("0123456789abcdef"):rep(65536)
         local response = expect.success(client:call("Echo", { text = text }))
         assert.equal(#text + 11, response.size)
@@ -118,7 +119,7 @@ describe("over HTTP/2", function()
     end)
 
     it("refusals come through", function()
-        local client <close> = new()
+        local client = closing(new())
         local err = expect.failure({
             kind = "api", code = "INVALID_INSTANCE_NOT_FOUND", outcome = "rejected",
             http_status = 404, attempts = 1,
@@ -127,7 +128,7 @@ describe("over HTTP/2", function()
     end)
 
     it("Retry-After and Date are read", function()
-        local client <close> = new()
+        local client = closing(new())
         box:faults { { fault = "rate_limit", times = 1, retry_after = 1 } }
         expect.success(client:call("Echo"))
         local requests = box:requests()
@@ -137,7 +138,7 @@ describe("over HTTP/2", function()
 
     for _, fault in ipairs { "reset_before", "reset_after", "close_before" } do
         it(("a proxy's 502 (%s) is tried again only if safe"):format(fault), function()
-            local client <close> = new { max_attempts = 2 }
+            local client = closing(new { max_attempts = 2 })
             box:faults { { fault = fault, times = 1 } }
             expect.failure({
                 kind = "protocol", code = "BAD_RESPONSE", outcome = "unknown", attempts = 1,
@@ -151,7 +152,7 @@ describe("over HTTP/2", function()
     end
 
     it("an answer over its bounds ends its stream alone", function()
-        local client <close> = new { max_response_bytes = 10000 }
+        local client = closing(new { max_response_bytes = 10000 })
         box:faults { { fault = "huge_body", bytes = 500000, times = 1 } }
         expect.failure({ code = "RESPONSE_TOO_LARGE", outcome = "unknown", attempts = 1 },
             client:describe_instances_status(box:ids(1)))
@@ -161,7 +162,7 @@ describe("over HTTP/2", function()
     end)
 
     it("a timeout ends its stream, and its late answer is nobody's", function()
-        local client <close> = new { max_attempts = 1 }
+        local client = closing(new { max_attempts = 1 })
         client:connect()
         box:faults { { fault = "delay", seconds = 0.6, times = 1 } }
         expect.failure({ kind = "timeout", code = "TIMEOUT", outcome = "unknown", attempts = 1 },
@@ -175,7 +176,7 @@ describe("over HTTP/2", function()
     end)
 
     it("an unsafe call is lost when the server dies under it, and not sent again", function()
-        local client <close> = new()
+        local client = closing(new())
         client:connect()
         box:faults { { fault = "delay", seconds = 1, times = 1 } }
         kill_worker_in_mid_request()
@@ -188,7 +189,7 @@ describe("over HTTP/2", function()
     end)
 
     it("a safe call is sent again then, as often as it says", function()
-        local client <close> = new()
+        local client = closing(new())
         client:connect()
         box:faults { { fault = "delay", seconds = 1, times = 1, act = false } }
         kill_worker_in_mid_request()
@@ -198,7 +199,7 @@ describe("over HTTP/2", function()
     end)
 
     it("batches under way then are told in attempts", function()
-        local client <close> = new { max_concurrency = 4, max_attempts = 1 }
+        local client = closing(new { max_concurrency = 4, max_attempts = 1 })
         client:connect()
         box:faults { { fault = "delay", seconds = 1, times = 4 } }
         kill_worker_in_mid_request()
@@ -230,7 +231,7 @@ describe("over HTTP/2", function()
         end)
 
         it("unsafe calls succeed, one connection each", function()
-            local client <close> = new({ max_attempts = 1 }, short)
+            local client = closing(new({ max_attempts = 1 }, short))
             for n = 1, 10 do
                 local response = expect.success(client:call("Echo", { n = n }))
                 assert.equal(n, response.params.n)
@@ -242,7 +243,7 @@ describe("over HTTP/2", function()
         -- Each connection serves one of them, so three batches need three attempts at most. A
         -- stream that the server did not take counts as an attempt; it never gets to the sandbox.
         it("batches succeed, and reach the sandbox once each", function()
-            local client <close> = new(nil, short)
+            local client = closing(new(nil, short))
             local ids = box:ids(300)
             local _, batches = expect.success(client:stop_instances(ids))
             expect.partition(ids, batches)
@@ -264,7 +265,7 @@ describe("over HTTP/2", function()
 
     it("a connection that was closed while idle is replaced", function()
         local idle = nginx.start(box.endpoint, "keepalive_timeout 1s;")
-        local client <close> = new({ max_attempts = 1 }, idle)
+        local client = closing(new({ max_attempts = 1 }, idle))
         local first, err = client:call("Echo")
         process.sleep(1.5)
         local second, err2 = client:call("Echo")

@@ -1,5 +1,6 @@
 -- What an answer, or none, means for the work: the judge table, over the wire.
 local cjson = require "cjson"
+local closing = require "every_lua".closing
 local expect = require "expect"
 local process = require "process"
 local sandbox = require "sandbox"
@@ -304,7 +305,7 @@ describe("the judge table", function()
         for name, value in pairs(row.options or {}) do
             options[name] = value
         end
-        local client <close> = box:client(options)
+        local client = closing(box:client(options))
         box:faults { row[2] }
         local expected = { action = "Echo" }
         for name, value in pairs(row[3]) do
@@ -333,7 +334,7 @@ describe("the judge table", function()
 
     it("a refusal that was cut is not known to be one", function()
         for _, bytes in ipairs { 14, 40, 100, 250 } do -- the last is within the body
-            local client <close> = box:client { max_attempts = 1 }
+            local client = closing(box:client { max_attempts = 1 })
             box:faults { { fault = "truncate", bytes = bytes } }
             expect.failure({
                 kind = "network", code = "CONNECTION_LOST", outcome = "unknown", attempts = 1,
@@ -348,7 +349,7 @@ describe("the judge table", function()
             { { fault = "status", status = 429, body = "" }, "REQUEST_LIMIT_EXCEEDED" },
             { { fault = "status", status = 429, code = "QUOTA" }, "QUOTA" },
         } do
-            local client <close> = box:client { max_attempts = 2 }
+            local client = closing(box:client { max_attempts = 2 })
             box:faults { case[1] }
             local err = expect.failure({
                 kind = "api", code = case[2], outcome = "rejected", http_status = 429,
@@ -359,7 +360,7 @@ describe("the judge table", function()
     end)
 
     it("silence is a timeout, and tried again only if safe", function()
-        local client <close> = box:client { max_attempts = 2, timeout = 0.4 * process.slowness }
+        local client = closing(box:client { max_attempts = 2, timeout = 0.4 * process.slowness })
         client:connect()
         box:faults { { fault = "stall", seconds = 60, act = true } }
         expect.failure({
@@ -376,7 +377,7 @@ describe("the judge table", function()
     end)
 
     it("an answer that comes too slowly is a timeout", function()
-        local client <close> = box:client { max_attempts = 1, timeout = 0.4 * process.slowness }
+        local client = closing(box:client { max_attempts = 1, timeout = 0.4 * process.slowness })
         client:connect()
         box:faults { { fault = "slow", pause = 0.5 } }
         expect.failure({ kind = "timeout", code = "TIMEOUT", outcome = "unknown", attempts = 1 },
@@ -384,7 +385,7 @@ describe("the judge table", function()
     end)
 
     it("the timeout of one operation goes before the client's", function()
-        local client <close> = box:client { max_attempts = 1 }
+        local client = closing(box:client { max_attempts = 1 })
         client:connect()
         box:faults { { fault = "stall", seconds = 60 } }
         local began = process.now()
@@ -394,7 +395,7 @@ describe("the judge table", function()
     end)
 
     it("the deadline ends a call that was sent as unknown", function()
-        local client <close> = box:client { deadline = 0.5 * process.slowness }
+        local client = closing(box:client { deadline = 0.5 * process.slowness })
         client:connect()
         box:faults { { fault = "stall", seconds = 60 } }
         expect.failure({
@@ -407,7 +408,7 @@ describe("the judge table", function()
         for _, action in ipairs {
             "StopInstances", "DescribeInstances", "DescribeInstancesStatus",
         } do
-            local client <close> = box:client { max_attempts = 2 }
+            local client = closing(box:client { max_attempts = 2 })
             box:faults { { fault = "reset_before", times = 1 } }
             local response = expect.success(client:call(action, { instanceIds = box:ids(1) }))
             assert.is_table(response)
@@ -417,7 +418,7 @@ describe("the judge table", function()
 
     it("other actions are not, whatever they sound like", function()
         for _, action in ipairs { "describeInstances", "StopInstancesNow", "ListAll", "Echo" } do
-            local client <close> = box:client { max_attempts = 2 }
+            local client = closing(box:client { max_attempts = 2 })
             box:faults { { fault = "reset_before" } }
             expect.failure({ code = "CONNECTION_LOST", attempts = 1, action = action },
                 client:call(action))
@@ -427,7 +428,7 @@ describe("the judge table", function()
 
     it("once unknown, a later refusal leaves the call unknown", function()
         for _, first in ipairs { "reset_after", "close_before", "not_json" } do
-            local client <close> = box:client()
+            local client = closing(box:client())
             box:faults {
                 { fault = first, requests = { 1 } },
                 { fault = "status", status = 403, code = "NO", message = "no" },
@@ -441,7 +442,7 @@ describe("the judge table", function()
     end)
 
     it("once unknown, a later rate limit leaves the call unknown", function()
-        local client <close> = box:client { max_attempts = 2 }
+        local client = closing(box:client { max_attempts = 2 })
         box:faults {
             { fault = "reset_after", requests = { 1 } },
             { fault = "rate_limit" },
@@ -451,7 +452,7 @@ describe("the judge table", function()
     end)
 
     it("a success ends that", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         box:faults { { fault = "reset_before", requests = { 1, 2 } } }
         local request_ids, batches = expect.success(client:stop_instances(box:ids(1)))
         local requests = box:requests()
@@ -462,7 +463,7 @@ describe("the judge table", function()
     end)
 
     it("good answers in unusual clothes are accepted", function()
-        local client <close> = box:client { max_attempts = 1 }
+        local client = closing(box:client { max_attempts = 1 })
         for _, case in ipairs {
             { '{"requestId":"T1"}', "T1", { requestId = "T1" } },
             { '{"requestId":"T1","response":{"requestId":"T2","a":1}}', "T2",
@@ -484,7 +485,7 @@ describe("the judge table", function()
     end)
 
     it("a body of exactly max_response_bytes is accepted, one byte more is not", function()
-        local client <close> = box:client { max_attempts = 1, max_response_bytes = 10000 }
+        local client = closing(box:client { max_attempts = 1, max_response_bytes = 10000 })
         local body = '{"requestId":"T1","response":{}}'
         box:faults { { fault = "answer", body = body .. (" "):rep(10000 - #body) } }
         expect.success(client:call("Echo"))
@@ -495,7 +496,7 @@ describe("the judge table", function()
     end)
 
     it("an error's line is short and without control bytes, its fields are whole", function()
-        local client <close> = box:client { max_attempts = 1 }
+        local client = closing(box:client { max_attempts = 1 })
         local message = "line\nline\27[31m\0" .. ("x"):rep(5000)
         box:faults { { fault = "status", status = 404, code = "C\r\n", message = message } }
         local err = expect.failure({ code = "C\r\n", message = message }, client:call("Echo"))

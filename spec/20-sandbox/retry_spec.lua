@@ -1,4 +1,5 @@
 -- Trying again: the rate limit, the pause of a whole client, deadlines, the corrected clock.
+local closing = require "every_lua".closing
 local expect = require "expect"
 local process = require "process"
 local sandbox = require "sandbox"
@@ -17,7 +18,7 @@ describe("retry", function()
     end)
 
     it("a rate limit without Retry-After is waited out", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         box:faults { { fault = "rate_limit", times = 2 } }
         local request_ids, batches = expect.success(client:stop_instances(box:ids(1)))
         local requests = box:requests()
@@ -29,7 +30,7 @@ describe("retry", function()
 
     for name, form in pairs { ["seconds"] = 1, ["a date"] = "date:2" } do
         it("a Retry-After of " .. name .. " is waited for", function()
-            local client <close> = box:client()
+            local client = closing(box:client())
             box:faults { { fault = "rate_limit", times = 1, retry_after = form } }
             expect.success(client:call("Echo")) -- unsafe, but a rate limit means: not done
             local requests = box:requests()
@@ -40,7 +41,7 @@ describe("retry", function()
     end
 
     it("Retry-After of another answer is waited for too", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         box:faults { {
             fault = "status", status = 503, times = 1, headers = { ["Retry-After"] = "1" },
         } }
@@ -52,7 +53,7 @@ describe("retry", function()
 
     it("a Retry-After of nonsense or of the past is none", function()
         for _, form in ipairs { "soon", "-5", "date:-3600", 0 } do
-            local client <close> = box:client { deadline = 10 * process.slowness }
+            local client = closing(box:client { deadline = 10 * process.slowness })
             box:faults { { fault = "rate_limit", times = 1, retry_after = form } }
             expect.success(client:call("Echo"))
             assert.equal(2, #box:requests())
@@ -61,7 +62,7 @@ describe("retry", function()
 
     for n = 1, 4 do
         it(("max_attempts = %d counts all sends"):format(n), function()
-            local client <close> = box:client { max_attempts = n }
+            local client = closing(box:client { max_attempts = n })
             box:faults { { fault = "reset_before" } }
             expect.failure({ code = "CONNECTION_LOST", attempts = n },
                 client:describe_instances_status(box:ids(1)))
@@ -70,7 +71,7 @@ describe("retry", function()
     end
 
     it("is four by default, and an operation's own goes first", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         box:faults { { fault = "status", status = 500 } }
         expect.failure({ attempts = 4 }, client:stop_instances(box:ids(1)))
         assert.equal(4, #box:requests())
@@ -80,7 +81,7 @@ describe("retry", function()
     end)
 
     it("each attempt has a timestamp and a signature of its own", function()
-        local client <close> = box:client { max_attempts = 3 }
+        local client = closing(box:client { max_attempts = 3 })
         box:faults { { fault = "rate_limit", times = 1, retry_after = 1 } }
         expect.success(client:stop_instances(box:ids(1)))
         local requests = box:requests()
@@ -94,7 +95,7 @@ describe("retry", function()
     end)
 
     it("one rate limit pauses the whole client", function()
-        local client <close> = box:client { max_concurrency = 4 }
+        local client = closing(box:client { max_concurrency = 4 })
         box:faults { { fault = "rate_limit", requests = { 3 }, retry_after = 1 } }
         local ids = box:ids(1500)
         local _, batches = expect.success(client:stop_instances(ids))
@@ -113,7 +114,7 @@ describe("retry", function()
     end)
 
     it("and the pause outlives the call that met it", function()
-        local client <close> = box:client { max_attempts = 1 }
+        local client = closing(box:client { max_attempts = 1 })
         box:faults { { fault = "rate_limit", times = 1, retry_after = 1 } }
         expect.failure({
             code = "REQUEST_LIMIT_EXCEEDED", attempts = 1, retry_after = 1, retryable = true,
@@ -126,7 +127,7 @@ describe("retry", function()
 
     it("refusals let more through after it, as successes do", function()
         for _, beginning in ipairs { "missing-", "" } do
-            local client <close> = box:client { max_concurrency = 8 }
+            local client = closing(box:client { max_concurrency = 8 })
             box:faults { { fault = "rate_limit", requests = { 1 } } }
             expect.failure({ code = "REQUEST_LIMIT_EXCEEDED" },
                 client:call("Echo", {}, { max_attempts = 1 }))
@@ -151,8 +152,8 @@ describe("retry", function()
     end)
 
     it("but not other clients", function()
-        local one <close> = box:client { max_attempts = 1 }
-        local other <close> = box:client { max_attempts = 1 }
+        local one = closing(box:client { max_attempts = 1 })
+        local other = closing(box:client { max_attempts = 1 })
         box:faults { { fault = "rate_limit", times = 1, retry_after = 60 } }
         expect.failure({ code = "REQUEST_LIMIT_EXCEEDED" }, one:call("Echo"))
         local began = process.now()
@@ -161,7 +162,7 @@ describe("retry", function()
     end)
 
     it("fails at once when the wait would pass the deadline", function()
-        local client <close> = box:client { deadline = 20 }
+        local client = closing(box:client { deadline = 20 })
         box:faults { { fault = "rate_limit", retry_after = 60 } }
         local began = process.now()
         local err = expect.failure({
@@ -182,7 +183,7 @@ describe("retry", function()
     end)
 
     it("fails the other batches at once as well", function()
-        local client <close> = box:client { deadline = 20, max_concurrency = 1 }
+        local client = closing(box:client { deadline = 20, max_concurrency = 1 })
         box:faults { { fault = "rate_limit", retry_after = 60, requests = { 2 } } }
         local ids = box:ids(400)
         local began = process.now()
@@ -199,7 +200,7 @@ describe("retry", function()
     end)
 
     it("an operation's deadline goes before the client's", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         box:faults { { fault = "rate_limit", retry_after = 60 } }
         local began = process.now()
         expect.failure({ code = "REQUEST_LIMIT_EXCEEDED", attempts = 1, retry_after = 60 },
@@ -208,7 +209,7 @@ describe("retry", function()
     end)
 
     it("a quota keeps an outage from being hammered", function()
-        local client <close> = box:client { max_attempts = 10 }
+        local client = closing(box:client { max_attempts = 10 })
         box:faults { { fault = "reset_before" } }
         local err = expect.failure({ code = "CONNECTION_LOST", outcome = "unknown" },
             client:stop_instances(box:ids(1000), { on_error = "continue" }))
@@ -217,7 +218,7 @@ describe("retry", function()
             sent = sent + batch.attempts
         end
         assert.equal(sent, #box:requests())
-        assert.equal(10 + 500 // 14, sent) -- each call once, and what the quota pays for
+        assert.equal(10 + math.floor(500 / 14), sent) -- each call once, and what the quota pays for
         box:faults {}
         expect.success(client:call("Echo"))
     end)
@@ -239,7 +240,7 @@ describe("a wrong clock", function()
             end)
 
             it("is corrected with one more request, once and for all", function()
-                local client <close> = box:client()
+                local client = closing(box:client())
                 local _, batches = expect.success(client:stop_instances(box:ids(1)))
                 local requests = box:requests()
                 assert.equal(2, #requests)
@@ -255,13 +256,13 @@ describe("a wrong clock", function()
             end)
 
             it("is corrected for an unsafe call, with two attempts in all", function()
-                local client <close> = box:client { max_attempts = 2 }
+                local client = closing(box:client { max_attempts = 2 })
                 expect.success(client:call("Echo"))
                 assert.equal(2, #box:requests())
             end)
 
             it("is corrected for the next call if this one has no attempt left", function()
-                local client <close> = box:client { max_attempts = 1 }
+                local client = closing(box:client { max_attempts = 1 })
                 expect.failure({
                     code = "AUTHFAILURE_SIGNATURE_EXPIRED", outcome = "rejected", attempts = 1,
                     retryable = true,
@@ -271,7 +272,7 @@ describe("a wrong clock", function()
             end)
 
             it("is corrected for many calls at once", function()
-                local client <close> = box:client()
+                local client = closing(box:client())
                 box:faults { { fault = "delay", seconds = 0.02 } }
                 local ids = box:ids(1200)
                 local _, batches = expect.success(client:stop_instances(ids))
@@ -289,9 +290,9 @@ describe("a wrong clock", function()
                     { sandbox.KEY_ID, "wrong", "AUTHFAILURE_SIGNATURE_FAILURE" },
                     { "NOBODY", "wrong", "AUTHFAILURE_INVALID_AUTHORIZATION" },
                 } do
-                    local client <close> = box:client {
+                    local client = closing(box:client {
                         access_key_id = pair[1], access_key_password = pair[2],
-                    }
+                    })
                     box:mark()
                     expect.failure({ code = pair[3], outcome = "rejected", attempts = 2 },
                         client:call("Echo"))
@@ -303,7 +304,7 @@ describe("a wrong clock", function()
             end)
 
             it("is corrected with a token as well", function()
-                local client <close> = box:client { token = sandbox.TOKEN }
+                local client = closing(box:client { token = sandbox.TOKEN })
                 expect.success(client:call("Echo"))
                 assert.equal(2, #box:requests())
             end)
@@ -312,7 +313,7 @@ describe("a wrong clock", function()
 
     it("that is right is left alone: a refused key costs one request", function()
         local box = sandbox.start { "--clock-offset=-200" } -- within the API's five minutes
-        local client <close> = box:client { access_key_id = "NOBODY", access_key_password = "x" }
+        local client = closing(box:client { access_key_id = "NOBODY", access_key_password = "x" })
         local _, err = client:call("Echo")
         local requests = box:requests()
         box:stop()
@@ -325,13 +326,13 @@ describe("a server that takes 5 requests a second", function()
     -- A call must not run out of attempts while others of the same client pass it by.
     local function stop(n, arguments)
         local box = sandbox.start { "--rate", "5", table.unpack(arguments) }
-        local client <close> = box:client()
+        local client = closing(box:client())
         local ids = box:ids(n)
         local request_ids, batches = client:stop_instances(ids)
         local requests = box:requests()
         box:stop()
         expect.success(request_ids, batches)
-        assert.equal((n + 99) // 100, #request_ids)
+        assert.equal(math.floor((n + 99) / 100), #request_ids)
         expect.partition(ids, batches)
         local sent = 0
         for _, batch in ipairs(batches) do

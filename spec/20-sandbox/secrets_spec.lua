@@ -1,5 +1,6 @@
 -- A proxy's password is in no error, whatever is wrong with the proxy or its URL.
 local cjson = require "cjson"
+local closing = require "every_lua".closing
 local expect = require "expect"
 local process = require "process"
 local sandbox = require "sandbox"
@@ -156,7 +157,7 @@ describe("a proxy's password", function()
         for _, scheme in ipairs(SCHEMES) do
             for _, written in ipairs { scheme, scheme:upper(), (scheme:gsub("s", "S")) } do
                 local url = written .. "://user:s3cret@127.0.0.1:1"
-                local client <close> = box:client { proxy = url }
+                local client = closing(box:client { proxy = url })
                 assert.is_nil(tostring(client):find("s3cret", 1, true))
             end
         end

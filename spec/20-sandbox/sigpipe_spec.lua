@@ -15,18 +15,22 @@ local BEGINNING = [[
 local cjson = require "cjson"
 local zenlayer = require "zenlayer.safe"
 local options = cjson.decode(arg[1])
-local ignored = io.open("/proc/self/status"):read "a":match "SigIgn:%s*(%x+)"
-assert(tonumber(ignored, 16) & (1 << 12) == 0, "SIGPIPE is ignored")
+local ignored = io.open("/proc/self/status"):read "*a":match "SigIgn:%s*(%x+)"
+local function has_sigpipe(mask)
+    return math.floor(tonumber(mask, 16) / 2^12) % 2 == 1
+end
+assert(not has_sigpipe(ignored), "SIGPIPE is ignored")
 local codes = {}
 ]]
 
 local UPLOADS = [[
-local client <close> = zenlayer.new(options)
-local text = ("x"):rep(4 << 20)
+local client = zenlayer.new(options)
+local text = ("x"):rep(2^22)
 for i = 1, 8 do
     local _, err = client:call("Echo", { text = text })
     codes[i] = err.code .. " " .. err.outcome
 end
+client:close()
 ]]
 
 local GOODBYES = [[
@@ -36,18 +40,21 @@ local function use(client)
     require "system".sleep(0.1)
 end
 for i = 1, 8 do
-    local client <close> = zenlayer.new(options)
+    local client = zenlayer.new(options)
     use(client)
     if i % 2 == 0 then
         use(client)
     end
+    client:close()
 end
 ]]
 
 local END = [[
 local pending, blocked =
-    io.open("/proc/self/status"):read "a":match "ShdPnd:%s*(%x+).-SigBlk:%s*(%x+)"
-print(cjson.encode { codes = codes, blocked = blocked, pending = pending })
+    io.open("/proc/self/status"):read "*a":match "ShdPnd:%s*(%x+).-SigBlk:%s*(%x+)"
+print(cjson.encode {
+    codes = codes, blocked = has_sigpipe(blocked), pending = has_sigpipe(pending),
+})
 os.exit(17, true)
 ]]
 
@@ -61,8 +68,8 @@ local function run(middle, options)
     os.remove(script)
     assert.equal(17, status, output)
     local told = cjson.decode(output)
-    assert.equal(0, tonumber(told.blocked, 16) & (1 << 12))
-    assert.equal(0, tonumber(told.pending, 16) & (1 << 12))
+    assert.is_false(told.blocked)
+    assert.is_false(told.pending)
     return told.codes
 end
 

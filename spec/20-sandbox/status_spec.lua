@@ -1,4 +1,5 @@
 -- DescribeInstancesStatus: of some ids, of a fleet page by page.
+local closing = require "every_lua".closing
 local expect = require "expect"
 local sandbox = require "sandbox"
 
@@ -37,7 +38,7 @@ describe("describe_instances_status", function()
                 assert.equal("RUNNING", statuses[id])
             end
             local requests = box:requests()
-            assert.equal((n + 99) // 100, #requests)
+            assert.equal(math.floor((n + 99) / 100), #requests)
             for _, request in ipairs(requests) do
                 assert.equal("DescribeInstancesStatus", request.action)
                 assert.is_true(request.params.pageSize >= #request.params.instanceIds)
@@ -98,7 +99,7 @@ describe("describe_instances_status", function()
             '{"requestId":"T1","totalCount":1,"dataSet":[{"instanceStatus":"RUNNING"}]}',
             '{"requestId":"T1","totalCount":1,"dataSet":[{"instanceId":1,"instanceStatus":"A"}]}',
         } do
-            local once <close> = box:client { max_attempts = 1 }
+            local once = closing(box:client { max_attempts = 1 })
             box:faults { { fault = "answer", body = '{"response":' .. response .. "}" } }
             expect.failure({ code = "BAD_RESPONSE", kind = "protocol", outcome = "unknown" },
                 once:describe_instances_status({ "a" }))
@@ -162,7 +163,7 @@ end)
 describe("describe_instances_status without ids", function()
     it("reads every page", function()
         local box = sandbox.start { "--instances", "2500", "--instance", "odd=IMAGING" }
-        local client <close> = box:client()
+        local client = closing(box:client())
         local statuses = expect.success(client:describe_instances_status())
         local requests = box:requests()
         box:stop()
@@ -180,7 +181,7 @@ describe("describe_instances_status without ids", function()
 
     it("takes options", function()
         local box = sandbox.start { "--instances", "1000" }
-        local client <close> = box:client()
+        local client = closing(box:client())
         local statuses = expect.success(client:describe_instances_status(nil, { service = "zec" }))
         local requests = box:requests()
         box:stop()
@@ -191,7 +192,7 @@ describe("describe_instances_status without ids", function()
 
     it("of an empty fleet is an empty table", function()
         local box = sandbox.start { "--instances", "0" }
-        local client <close> = box:client()
+        local client = closing(box:client())
         local statuses = client:describe_instances_status()
         local requests = box:requests()
         box:stop()
@@ -201,7 +202,7 @@ describe("describe_instances_status without ids", function()
 
     it("retries a page, and fails without batches", function()
         local box = sandbox.start { "--instances", "1500" }
-        local client <close> = box:client()
+        local client = closing(box:client())
         box:faults { { fault = "reset_before", requests = { 2 } } }
         local statuses = client:describe_instances_status()
         local requests = box:requests()
@@ -230,7 +231,7 @@ describe("describe_instances_status without ids", function()
             }
         end
         box:faults(rules)
-        local client <close> = box:client { max_attempts = 3 }
+        local client = closing(box:client { max_attempts = 3 })
         local statuses, err = client:describe_instances_status()
         local numbers = {}
         for i, request in ipairs(box:requests()) do

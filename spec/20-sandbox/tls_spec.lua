@@ -1,6 +1,7 @@
 -- Who is trusted, what is dialled, and through which proxy.
 local certificates = require "certificates"
 local cjson = require "cjson"
+local closing = require "every_lua".closing
 local expect = require "expect"
 local process = require "process"
 local sandbox = require "sandbox"
@@ -56,7 +57,7 @@ describe("trust", function()
     end)
 
     it("without ca_file the system's is tried, and named", function()
-        local client <close> = box:client { ca_file = false }
+        local client = closing(box:client { ca_file = false })
         for _ = 1, 2 do
             local err = expect.failure({
                 kind = "network", code = "TLS_VERIFY_FAILED", outcome = "not_sent", attempts = 1,
@@ -74,7 +75,7 @@ describe("trust", function()
         local file = box.directory .. "/another.pem"
         certificates.self_signed(box.directory, "other")
         process.write(file, process.read(box.directory .. "/other.pem"))
-        local client <close> = box:client { ca_file = file }
+        local client = closing(box:client { ca_file = file })
         local err = expect.failure({
             code = "TLS_VERIFY_FAILED", outcome = "not_sent", attempts = 1,
         }, client:stop_instances(box:ids(150)))
@@ -88,17 +89,17 @@ describe("trust", function()
     it("a ca_file of nonsense verifies nothing", function()
         local file = box.directory .. "/nonsense.pem"
         process.write(file, "this is no certificate\n")
-        local client <close> = box:client { ca_file = file }
+        local client = closing(box:client { ca_file = file })
         local err = expect.failure({ code = "TLS_VERIFY_FAILED", outcome = "not_sent" },
             client:call("Echo"))
         assert.truthy(err.message:find(file, 1, true))
     end)
 
     it("connect() fails as a call does", function()
-        local client <close> = box:client { ca_file = false }
+        local client = closing(box:client { ca_file = false })
         expect.failure({ kind = "network", code = "TLS_VERIFY_FAILED", outcome = "not_sent" },
             client:connect())
-        local raising <close> = box:raising_client { ca_file = false }
+        local raising = closing(box:raising_client { ca_file = false })
         local ok, err = pcall(raising.connect, raising)
         assert.is_false(ok)
         expect.failure({ code = "TLS_VERIFY_FAILED" }, nil, err)
@@ -109,21 +110,21 @@ describe("trust", function()
         process.check { "mkdir", folder }
         process.check { "cp", box.ca_file, folder .. "/ca.pem" }
         process.check { "openssl", "rehash", folder }
-        local client <close> = box:client { ca_file = false, ca_path = folder }
+        local client = closing(box:client { ca_file = false, ca_path = folder })
         expect.success(client:call("Echo"))
 
         local empty = box.directory .. "/empty"
         process.check { "mkdir", empty }
-        local other <close> = box:client { ca_file = false, ca_path = empty }
+        local other = closing(box:client { ca_file = false, ca_path = empty })
         local err = expect.failure({ code = "TLS_VERIFY_FAILED", outcome = "not_sent" },
             other:call("Echo"))
         assert.truthy(err.message:find(empty, 1, true))
     end)
 
     it("connect_to dials there; the endpoint's name is signed and verified", function()
-        local client <close> = box:client {
+        local client = closing(box:client {
             endpoint = "https://console.zenlayer.com", connect_to = "127.0.0.1:" .. box.port,
-        }
+        })
         expect.success(client:stop_instances(box:ids(1)))
         local request = box:requests()[1]
         assert.equal("console.zenlayer.com", request.host)
@@ -132,9 +133,9 @@ describe("trust", function()
 
     it("a name that the certificate has not is refused, before anything is sent", function()
         for _, name in ipairs { "other.zenlayer.com", "zenlayer.com", "127.0.0.2" } do
-            local client <close> = box:client {
+            local client = closing(box:client {
                 endpoint = "https://" .. name, connect_to = "127.0.0.1:" .. box.port,
-            }
+            })
             expect.failure({
                 kind = "network", code = "TLS_VERIFY_FAILED", outcome = "not_sent", attempts = 1,
             }, client:call("Echo"))
@@ -143,7 +144,7 @@ describe("trust", function()
     end)
 
     it("localhost is the name of the endpoint that has it", function()
-        local client <close> = box:client { endpoint = "https://localhost:" .. box.port }
+        local client = closing(box:client { endpoint = "https://localhost:" .. box.port })
         expect.success(client:call("Echo"))
         assert.equal("localhost:" .. box.port, box:requests()[1].host)
     end)
@@ -175,7 +176,7 @@ describe("a server", function()
             endpoint = (endpoint or "https://127.0.0.1:") .. other.port,
             ca_file = directory .. "/" .. ca_name,
         }, sandbox)
-        local client <close> = box:client { max_attempts = 2 }
+        local client = closing(box:client { max_attempts = 2 })
         local response, err = client:call("Echo")
         local requests, connections = #other:events "request", #other:events "connection"
         other:stop()
@@ -280,7 +281,7 @@ describe("a proxy", function()
 
     it("is used if it is given, with one CONNECT for many calls", function()
         local before = #proxy:events "request"
-        local client <close> = box:client { proxy = url(proxy) }
+        local client = closing(box:client { proxy = url(proxy) })
         for _ = 1, 3 do
             expect.success(client:call("Echo"))
         end
@@ -292,10 +293,10 @@ describe("a proxy", function()
     end)
 
     it("is asked for where connect_to says; the name is the endpoint's", function()
-        local client <close> = box:client {
+        local client = closing(box:client {
             endpoint = "https://localhost:443", connect_to = "127.0.0.1:" .. box.port,
             proxy = url(proxy),
-        }
+        })
         expect.success(client:call("Echo"))
         local seen = proxy:events "request"
         assert.equal("CONNECT 127.0.0.1:" .. box.port .. " HTTP/1.1", seen[#seen].line)
@@ -303,9 +304,9 @@ describe("a proxy", function()
     end)
 
     it("that wants another password fails the call, and is not quoted", function()
-        local client <close> = box:client {
+        local client = closing(box:client {
             proxy = url(proxy, "spec:wr0ng@"), max_attempts = 2,
-        }
+        })
         local err = expect.failure({
             kind = "network", code = "PROXY_FAILED", outcome = "not_sent", attempts = 2,
             retryable = true,
@@ -320,7 +321,7 @@ describe("a proxy", function()
         "502 Bad Gateway", "301 Moved" } do
         it("that refuses with " .. refusal .. " fails the call", function()
             local strict = server.start("proxy", { refuse = refusal })
-            local client <close> = box:client { proxy = url(strict), max_attempts = 2 }
+            local client = closing(box:client { proxy = url(strict), max_attempts = 2 })
             local response, err = client:stop_instances(box:ids(1))
             local seen = #strict:events "request"
             strict:stop()
@@ -344,7 +345,7 @@ describe("a proxy", function()
         }
         local errors = {}
         for i, proxy_url in ipairs(urls) do
-            local client <close> = box:client { proxy = proxy_url, max_attempts = 2 }
+            local client = closing(box:client { proxy = proxy_url, max_attempts = 2 })
             errors[i] = select(2, client:call("Echo"))
         end
         rude:stop()
@@ -359,7 +360,7 @@ describe("a proxy", function()
     end)
 
     it("does not loosen trust", function()
-        local client <close> = box:client { proxy = url(proxy), ca_file = false }
+        local client = closing(box:client { proxy = url(proxy), ca_file = false })
         local err = expect.failure({
             code = "TLS_VERIFY_FAILED", outcome = "not_sent", attempts = 1,
         }, client:call("Echo"))

@@ -1,5 +1,6 @@
 -- Nobody there: what cannot be reached was not sent, and says so in time.
 local cjson = require "cjson"
+local closing = require "every_lua".closing
 local expect = require "expect"
 local process = require "process"
 local sandbox = require "sandbox"
@@ -28,7 +29,7 @@ describe("a port where nobody listens", function()
 
     for _, n in ipairs { 1, 3 } do
         it(("is tried max_attempts = %d times"):format(n), function()
-            local client <close> = new(nobody.port, { max_attempts = n })
+            local client = closing(new(nobody.port, { max_attempts = n }))
             expect.failure({
                 kind = "network", code = "CONNECT_FAILED", outcome = "not_sent", attempts = n,
                 retryable = true, http_status = expect.ABSENT, request_id = expect.ABSENT,
@@ -38,13 +39,13 @@ describe("a port where nobody listens", function()
     end
 
     it("is tried though the call is unsafe: nothing was sent", function()
-        local client <close> = new(nobody.port)
+        local client = closing(new(nobody.port))
         expect.failure({ code = "CONNECT_FAILED", outcome = "not_sent", attempts = 4 },
             client:call("Echo"))
     end)
 
     it("leaves every id not sent", function()
-        local client <close> = new(nobody.port, { max_attempts = 2 })
+        local client = closing(new(nobody.port, { max_attempts = 2 }))
         local ids = {}
         for i = 1, 250 do
             ids[i] = "id-" .. i
@@ -61,21 +62,21 @@ describe("a port where nobody listens", function()
     end)
 
     it("fails connect()", function()
-        local client <close> = new(nobody.port)
+        local client = closing(new(nobody.port))
         expect.failure({ kind = "network", code = "CONNECT_FAILED", outcome = "not_sent" },
             client:connect())
     end)
 
     it("fails over plain http, too", function()
         local box = setmetatable({ endpoint = "http://127.0.0.1:" .. nobody.port }, sandbox)
-        local client <close> = box:client { max_attempts = 2 }
+        local client = closing(box:client { max_attempts = 2 })
         expect.failure({ code = "CONNECT_FAILED", outcome = "not_sent", attempts = 2 },
             client:call("Echo"))
     end)
 
     it("where somebody listened before, is told as such", function()
         local box = sandbox.start()
-        local client <close> = box:client { max_attempts = 2 }
+        local client = closing(box:client { max_attempts = 2 })
         expect.success(client:call("Echo"))
         box:stop()
         expect.failure({ code = "CONNECT_FAILED", outcome = "not_sent", attempts = 2 },
@@ -88,11 +89,12 @@ describe("a name", function()
     local CHILD = [[
         local cjson = require "cjson"
         local options = cjson.decode(arg[1])
-        local client <close> = require "zenlayer.safe".new(options)
+        local client = require "zenlayer.safe".new(options)
         local _, err = client:stop_instances({ "a" })
         print(cjson.encode { kind = err.kind, code = err.code, outcome = err.outcome,
             attempts = err.attempts, retryable = err.retryable, message = err.message,
             batch = err.batches[1].outcome })
+        client:close()
     ]]
 
     local function call(options)
@@ -140,7 +142,7 @@ describe("a server that does not answer", function()
             end)
 
             it("is given connect_timeout, max_attempts times", function()
-                local client <close> = new(hole.port, { connect_timeout = 0.3, max_attempts = 3 })
+                local client = closing(new(hole.port, { connect_timeout = 0.3, max_attempts = 3 }))
                 local began = process.now()
                 expect.failure({
                     kind = "timeout", code = "CONNECT_TIMEOUT", outcome = "not_sent", attempts = 3,
@@ -152,8 +154,8 @@ describe("a server that does not answer", function()
             end)
 
             it("is given no longer than the timeout of an attempt", function()
-                local client <close> = new(hole.port,
-                    { connect_timeout = 60, timeout = 0.3, max_attempts = 1 })
+                local client = closing(new(hole.port,
+                    { connect_timeout = 60, timeout = 0.3, max_attempts = 1 }))
                 local began = process.now()
                 expect.failure({
                     kind = "timeout", code = "CONNECT_TIMEOUT", outcome = "not_sent", attempts = 1,
@@ -162,7 +164,7 @@ describe("a server that does not answer", function()
             end)
 
             it("is given no longer than the deadline", function()
-                local client <close> = new(hole.port, { connect_timeout = 60, deadline = 0.5 })
+                local client = closing(new(hole.port, { connect_timeout = 60, deadline = 0.5 }))
                 local ids = {}
                 for i = 1, 250 do
                     ids[i] = "id-" .. i
@@ -180,7 +182,7 @@ describe("a server that does not answer", function()
             end)
 
             it("fails connect() in time", function()
-                local client <close> = new(hole.port, { connect_timeout = 0.3 })
+                local client = closing(new(hole.port, { connect_timeout = 0.3 }))
                 local began = process.now()
                 expect.failure({ kind = "timeout", code = "CONNECT_TIMEOUT", outcome = "not_sent" },
                     client:connect())
@@ -188,10 +190,10 @@ describe("a server that does not answer", function()
             end)
 
             it("as a proxy is given connect_timeout, too", function()
-                local client <close> = new(1, {
+                local client = closing(new(1, {
                     connect_timeout = 0.3, max_attempts = 1,
                     proxy = "http://127.0.0.1:" .. hole.port,
-                })
+                }))
                 expect.failure({ kind = "timeout", code = "CONNECT_TIMEOUT", outcome = "not_sent" },
                     client:call("Echo"))
             end)
@@ -222,8 +224,8 @@ describe("a server that does not answer", function()
     it("holds up no other client", function()
         local hole = server.start("silent")
         local box = sandbox.start()
-        local stuck <close> = new(hole.port, { connect_timeout = 0.3, max_attempts = 1 })
-        local client <close> = box:client()
+        local stuck = closing(new(hole.port, { connect_timeout = 0.3, max_attempts = 1 }))
+        local client = closing(box:client())
         stuck:call("Echo")
         local response, err = client:call("Echo")
         box:stop()

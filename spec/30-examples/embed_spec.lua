@@ -1,4 +1,5 @@
 -- examples/embed: a program with a Lua of its own, linked with the static library.
+local every_lua = require "every_lua"
 local example = require "example"
 local process = require "process"
 local sandbox = require "sandbox"
@@ -48,7 +49,7 @@ describe("examples/embed", function()
 
     it("without lua-cjson says so", function()
         local output, status = example.stop(box, {
-            "env", "LUA_CPATH=", "LUA_CPATH_5_4=", EMBED[1],
+            "env", "LUA_CPATH=", every_lua.CPATH .. "=", EMBED[1],
         }, { "a" })
         assert.equal(1, status, output)
         assert.is_truthy(output:find("zenlayer needs lua-cjson", 1, true), output)

@@ -1,4 +1,5 @@
 -- What a frame may cost: client:poll(0), called by a game once a frame.
+local closing = require "every_lua".closing
 local lfs = require "lfs"
 local process = require "process"
 local sandbox = require "sandbox"
@@ -34,7 +35,7 @@ describe("a frame", function()
 
     it("opens at most one connection", function()
         box:faults { { fault = "delay", seconds = 1 * process.slowness, action = "StopInstances" } }
-        local client <close> = box:client()
+        local client = closing(box:client())
         assert(client:connect())
         local job = client:submit_stop_instances(box:ids(1000))
         local before, most = count_sockets(), 0
@@ -55,7 +56,7 @@ describe("a frame", function()
 
     it("in which nothing comes takes 20 microseconds at most", function()
         box:faults { { fault = "delay", seconds = 1 * process.slowness, action = "StopInstances" } }
-        local client <close> = box:client()
+        local client = closing(box:client())
         assert(client:connect())
         client:submit_stop_instances(box:ids(100))
         process.await(function()

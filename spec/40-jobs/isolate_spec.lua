@@ -1,4 +1,5 @@
 -- isolate: a batch that is refused because of some of its ids loses these, and the rest is stopped.
+local closing = require "every_lua".closing
 local expect = require "expect"
 local sandbox = require "sandbox"
 
@@ -64,7 +65,7 @@ end
 
 describe("isolate", function()
     it("finds the bad ids by their status, and stops the rest", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local ids = box:ids(250)
         local bad = {}
         for place, kind in pairs {
@@ -83,7 +84,7 @@ describe("isolate", function()
     end)
 
     it("asks nothing when nothing is wrong, nothing more when all is", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         expect.success(client:stop_instances(box:ids(150), { isolate = true }))
         assert.equal(2, #box:requests())
         box:mark()
@@ -99,7 +100,7 @@ describe("isolate", function()
     end)
 
     it("halves where there is no status to ask for", function()
-        local client <close> = box:client { service = "bmc" }
+        local client = closing(box:client { service = "bmc" })
         local ids = box:ids(100)
         ids[42] = box:ids(1, "missing-")[1]
         local err = expect.failure({ code = NOT_FOUND },
@@ -110,7 +111,7 @@ describe("isolate", function()
     end)
 
     it("halves where the status cannot be asked for", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         box:faults { { fault = "status", status = 403, code = "AUTHFAILURE_UNAUTHORIZED_OPERATION",
             action = "DescribeInstancesStatus" } }
         local ids = box:ids(20)
@@ -122,7 +123,7 @@ describe("isolate", function()
     end)
 
     it("does not let bad ids stop the batches that follow, but another refusal does", function()
-        local client <close> = box:client { max_concurrency = 1 }
+        local client = closing(box:client { max_concurrency = 1 })
         local ids = box:ids(350)
         ids[7] = box:ids(1, "missing-")[1]
         box:faults { { fault = "status", status = 403, code = "OPERATION_DENIED",
@@ -138,7 +139,7 @@ describe("isolate", function()
     end)
 
     it("is off without the option", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local ids = box:ids(10)
         ids[7] = box:ids(1, "missing-")[1]
         local err = expect.failure({ code = NOT_FOUND }, client:stop_instances(ids))

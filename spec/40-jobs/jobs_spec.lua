@@ -1,4 +1,5 @@
 -- Jobs: submitted, polled from a loop, waited for, cancelled.
+local closing = require "every_lua".closing
 local expect = require "expect"
 local sandbox = require "sandbox"
 local zenlayer = require "zenlayer"
@@ -27,7 +28,7 @@ end
 
 describe("a job", function()
     it("is nothing until the client is polled", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local job = client:submit_stop_instances(box:ids(1))
         assert.is_false(job:done())
         assert.is_nil(job:result())
@@ -38,7 +39,7 @@ describe("a job", function()
     end)
 
     it("ends with what the blocking method returns, as often as it is asked", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local ids = box:ids(250)
         local job = client:submit_stop_instances(ids, { force_shutdown = false })
         finish(client)
@@ -53,7 +54,7 @@ describe("a job", function()
     end)
 
     it("of any action gives the response and the request id", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local job = client:submit_call("Echo", { a = { 1, 2 } })
         assert.is_true(job:wait(20))
         local response, request_id = job:result()
@@ -62,7 +63,7 @@ describe("a job", function()
     end)
 
     it("gives its error as the blocking method does", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local ids = box:ids(1, "missing-")
         local _, blocking = client:stop_instances(ids)
         local job = client:submit_stop_instances(ids)
@@ -73,7 +74,7 @@ describe("a job", function()
                 assert.equal(value, err[name])
             end
         end
-        local raising <close> = box:raising_client()
+        local raising = closing(box:raising_client())
         job = raising:submit_stop_instances(ids)
         assert.is_true(job:wait(20))
         local ok, raised = pcall(job.result, job)
@@ -82,7 +83,7 @@ describe("a job", function()
     end)
 
     it("has its arguments checked when it is submitted", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         expect.failure({ code = "INVALID_ARGUMENT", where = "instance_ids[1]" },
             client:submit_stop_instances { 1 })
         expect.failure({ code = "UNKNOWN_OPTION" }, client:submit_call("Echo", {}, { x = 1 }))
@@ -90,7 +91,7 @@ describe("a job", function()
     end)
 
     it("runs to its end though nobody holds it", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         for _ = 1, 20 do
             client:submit_stop_instances(box:ids(1))
         end
@@ -104,7 +105,7 @@ describe("a job", function()
     end)
 
     it("is one of many on few connections", function()
-        local client <close> = box:client { max_concurrency = 3 }
+        local client = closing(box:client { max_concurrency = 3 })
         local jobs = {}
         for i = 1, 60 do
             jobs[i] = client:submit_stop_instances(box:ids(1))
@@ -122,7 +123,7 @@ describe("a job", function()
     end)
 
     it("goes on while a blocking call waits", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local job = client:submit_stop_instances(box:ids(1))
         expect.success(client:call("Echo"))
         assert.is_true(job:wait(20))
@@ -132,7 +133,7 @@ end)
 
 describe("waiting for a job", function()
     it("tells whether it is done, and does not outstay its time", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         box:faults { { fault = "delay", seconds = 1 } }
         local job = client:submit_call("Echo")
         assert.is_false(job:wait(0))
@@ -142,7 +143,7 @@ describe("waiting for a job", function()
     end)
 
     it("takes seconds and nothing else", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local job = client:submit_call("Echo")
         for _, seconds in ipairs { -1, 0 / 0, 1 / 0, "1", {} } do
             expect.failure({ code = "INVALID_ARGUMENT", where = "seconds" }, job:wait(seconds))
@@ -153,7 +154,7 @@ end)
 
 describe("cancelling", function()
     it("before anything was sent leaves nothing done", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local job = client:submit_stop_instances(box:ids(3))
         assert.is_true(job:cancel())
         assert.is_false(job:cancel())
@@ -165,7 +166,7 @@ describe("cancelling", function()
     end)
 
     it("what is under way is of unknown outcome", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         box:faults { { fault = "stall", seconds = 30, act = true } }
         local job = client:submit_stop_instances(box:ids(1))
         local limit = os.time() + 20
@@ -180,7 +181,7 @@ describe("cancelling", function()
     end)
 
     it("leaves the other jobs alone", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local jobs = {}
         for i = 1, 10 do
             jobs[i] = client:submit_stop_instances(box:ids(1))
@@ -221,7 +222,7 @@ end)
 
 describe("another loop", function()
     it("is told what to watch and when to come back", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         assert.is_nil(client:next_timeout())
         assert.same({}, client:sockets())
         box:faults { { fault = "delay", seconds = 0.3 } }
@@ -257,7 +258,7 @@ describe("a job that waits for room goes on when", function()
     end
 
     it("another job is cancelled", function()
-        local client <close> = box:client { max_concurrency = 1 }
+        local client = closing(box:client { max_concurrency = 1 })
         box:faults { { fault = "stall", seconds = 30, act = false, times = 1 } }
         local first = client:submit_call("Echo")
         local second = client:submit_call("Echo")
@@ -270,7 +271,7 @@ describe("a job that waits for room goes on when", function()
     end)
 
     it("an operation of one's own has its answer", function()
-        local client <close> = box:client { max_concurrency = 1 }
+        local client = closing(box:client { max_concurrency = 1 })
         local operation = client:prepare("Echo")
         assert.equal("send", (operation:step()))
         local job = client:submit_call("Echo")
@@ -285,7 +286,7 @@ describe("a job that waits for room goes on when", function()
 end)
 
 it("a job's methods want a job", function()
-    local client <close> = box:client()
+    local client = closing(box:client())
     local job = client:submit_call("Echo")
     for _, name in ipairs { "done", "result", "wait", "cancel" } do
         expect.failure({ code = "INVALID_ARGUMENT", where = "self" }, job[name]({}))

@@ -1,5 +1,6 @@
 -- Operations whose bytes somebody else moves, on no network at all.
 local cjson = require "cjson"
+local closing = require "every_lua".closing
 local expect = require "expect"
 local safe = require "zenlayer.safe"
 local zenlayer = require "zenlayer"
@@ -30,7 +31,7 @@ end
 
 describe("a prepared stop", function()
     it("shows the request that would be sent, signed", function()
-        local client <close> = new()
+        local client = closing(new())
         local op = client:prepare_stop_instances({ "a", "b" }, { force_shutdown = false })
         assert.is_nil(op:result())
         local what, n, request = op:step()
@@ -48,7 +49,7 @@ describe("a prepared stop", function()
     end)
 
     it("gives its requests up to max_concurrency, then waits for reports", function()
-        local client <close> = new { max_concurrency = 2 }
+        local client = closing(new { max_concurrency = 2 })
         local op = client:prepare_stop_instances(ids(450))
         for expected = 1, 2 do
             local what, n = op:step()
@@ -73,7 +74,7 @@ describe("a prepared stop", function()
             "HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\n\r\n",
         }
         for _, headers in ipairs(heads) do
-            local client <close> = new()
+            local client = closing(new())
             local op = client:prepare_stop_instances(ids(1))
             op:step()
             assert.is_true(op:reply(1, 429, headers, "slow down"))
@@ -84,7 +85,7 @@ describe("a prepared stop", function()
     end)
 
     it("is judged as any other", function()
-        local client <close> = new { max_attempts = 1 }
+        local client = closing(new { max_attempts = 1 })
         local op = client:prepare_stop_instances(ids(150))
         op:step()
         op:step()
@@ -101,7 +102,7 @@ describe("a prepared stop", function()
     end)
 
     it("that was not sent may go again at once, or fail as not sent", function()
-        local client <close> = new { max_attempts = 1 }
+        local client = closing(new { max_attempts = 1 })
         local op = client:prepare("DoSomething")
         op:step()
         assert.is_true(op:failed(1, "no route", false))
@@ -110,7 +111,7 @@ describe("a prepared stop", function()
     end)
 
     it("ignores reports on what is not in flight", function()
-        local client <close> = new()
+        local client = closing(new())
         local op = client:prepare_stop_instances(ids(1))
         assert.is_false(op:reply(1, 200, nil, accepted(1)))
         op:step()
@@ -121,7 +122,7 @@ describe("a prepared stop", function()
     end)
 
     it("says what is wrong with a report", function()
-        local client <close> = new()
+        local client = closing(new())
         local op = client:prepare_stop_instances(ids(1))
         local function bad(where, ...)
             expect.failure({ kind = "argument", where = where }, ...)
@@ -145,7 +146,7 @@ describe("a prepared stop", function()
     it("lives on when its client is closed or collected", function()
         local op
         do
-            local client <close> = new()
+            local client = closing(new())
             op = client:prepare_stop_instances(ids(1))
         end
         collectgarbage()
@@ -156,7 +157,7 @@ describe("a prepared stop", function()
 end)
 
 it("a prepared call carries its params, and decodes its answer", function()
-    local client <close> = new()
+    local client = closing(new())
     local op = client:prepare("DescribeZones", { b = 1, a = zenlayer.empty_array })
     local _, n, request = op:step()
     assert.equal('{"a":[],"b":1}', request.body)
@@ -167,7 +168,7 @@ it("a prepared call carries its params, and decodes its answer", function()
 end)
 
 it("the rate limit's pause is shared by all operations of a client", function()
-    local client <close> = new()
+    local client = closing(new())
     local a, b = client:prepare("DescribeA"), client:prepare("DescribeB")
     a:step()
     a:reply(1, 429, { ["Retry-After"] = "5" }, "")
@@ -175,9 +176,9 @@ it("the rate limit's pause is shared by all operations of a client", function()
 end)
 
 it("a client that raises prepares operations that raise", function()
-    local client <close> = zenlayer.new {
+    local client = closing(zenlayer.new {
         access_key_id = "KEY", access_key_password = "secret", max_attempts = 1,
-    }
+    })
     local op = client:prepare_stop_instances { "a" }
     op:step()
     op:reply(1, 403, {}, refused "OPERATION_DENIED_INSTANCE_RECYCLED")

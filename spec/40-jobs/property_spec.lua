@@ -1,6 +1,7 @@
 -- The account of every id against what the sandbox saw: random fleets, options and faults, cut
 -- short at random moments. ZENLAYER_TEST_SEED=n runs seed n alone; the dice of a seed are always
 -- the same, the network's timing is not.
+local every_lua = require "every_lua"
 local expect = require "expect"
 local process = require "process"
 local sandbox = require "sandbox"
@@ -185,9 +186,9 @@ local function carry(r, client, jobs)
 end
 
 local function run(r, seed)
-    local client <close> = box:client {
+    local client = every_lua.closing(box:client {
         max_concurrency = r.chance(0.5) and r.whole(1, 12) or nil,
-    }
+    })
     local jobs = {}
     local blocks = r.chance(0.3)
     local count = (blocks or r.chance(0.4)) and 1 or r.whole(2, 4)
@@ -400,7 +401,7 @@ end
 -- waited for is STOPPED.
 local function check_states(jobs)
     box:faults {}
-    local client <close> = box:client()
+    local client = every_lua.closing(box:client())
     for _, job in ipairs(jobs) do
         local accepted = {}
         for _, batch in ipairs(job.batches) do
@@ -450,7 +451,7 @@ describe("the account of every id is true", function()
             local ok, message = pcall(function()
                 local r = dice(seed)
                 box:faults(random_faults(r))
-                check(run(r, seed))
+                check(every_lua.scope(run, r, seed))
             end)
             assert(ok, ("ZENLAYER_TEST_SEED=%d: %s"):format(seed, tostring(message)))
         end)

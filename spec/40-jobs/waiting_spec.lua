@@ -1,4 +1,5 @@
 -- Waiting until instances are STOPPED: after a stop, by itself, as a job, and with a grace.
+local closing = require "every_lua".closing
 local expect = require "expect"
 local sandbox = require "sandbox"
 
@@ -43,7 +44,7 @@ end
 
 describe("stop_instances with wait", function()
     it("returns when all are STOPPED, with what it returns without", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local ids = box:ids(250)
         local wait = fast { wait = true }
         local request_ids, batches = expect.success(client:stop_instances(ids, wait))
@@ -54,7 +55,7 @@ describe("stop_instances with wait", function()
 
     it("asks only for those that are not STOPPED, a hundred at a time, on one page",
         function()
-            local client <close> = box:client { max_concurrency = 1 } -- one after another
+            local client = closing(box:client { max_concurrency = 1 }) -- one after another
             local ids = box:ids(150)
             expect.success(client:stop_instances(ids, { force_shutdown = true }))
             expect.success(client:wait_until_stopped(ids, fast()))
@@ -76,7 +77,7 @@ describe("stop_instances with wait", function()
         end)
 
     it("does not wait when a batch was refused", function()
-        local client <close> = box:client { max_concurrency = 1 }
+        local client = closing(box:client { max_concurrency = 1 })
         local ids = box:ids(150)
         ids[120] = box:ids(1, "missing-")[1]
         local err = expect.failure({ code = "INVALID_INSTANCE_NOT_FOUND", outcome = "rejected" },
@@ -86,7 +87,7 @@ describe("stop_instances with wait", function()
     end)
 
     it("waits for the others with on_error = continue", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local ids = box:ids(150)
         ids[120] = box:ids(1, "missing-")[1]
         local err = expect.failure({ code = "INVALID_INSTANCE_NOT_FOUND", outcome = "rejected" },
@@ -102,7 +103,7 @@ end)
 
 describe("wait_until_stopped", function()
     it("gives the statuses", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local ids = box:ids(3)
         expect.success(client:stop_instances(ids))
         local statuses = expect.success(client:wait_until_stopped(ids, fast()))
@@ -111,7 +112,7 @@ describe("wait_until_stopped", function()
     end)
 
     it("ends at wait_timeout, with the last status of every id", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local ids = box:ids(2, "stuck-")
         local running = box:ids(1)[1]
         expect.success(client:stop_instances(ids))
@@ -131,7 +132,7 @@ describe("wait_until_stopped", function()
     } do
         it(("ends for an id that is %s, and goes on for the others"):format(status or "missing"),
             function()
-                local client <close> = box:client()
+                local client = closing(box:client())
                 local bad, good = box:ids(1, beginning)[1], box:ids(1)[1]
                 expect.success(client:stop_instances { good })
                 local err = expect.failure({
@@ -143,14 +144,14 @@ describe("wait_until_stopped", function()
     end
 
     it("needs an id to be missing twice in a row", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local id = box:ids(1, "missing-")[1]
         expect.failure({ code = "UNEXPECTED_STATE" }, client:wait_until_stopped({ id }, fast()))
         assert.equal(2, #requests_of "DescribeInstancesStatus")
     end)
 
     it("is not ended by rate limits and what may pass", function()
-        local client <close> = box:client { max_attempts = 1 }
+        local client = closing(box:client { max_attempts = 1 })
         local ids = box:ids(2)
         expect.success(client:stop_instances(ids))
         box:faults {
@@ -164,15 +165,15 @@ describe("wait_until_stopped", function()
     end)
 
     it("is ended by what will not pass", function()
-        local client <close> = box:client { access_key_password = "another",
-            access_key_id = box.KEY_ID }
+        local client = closing(box:client { access_key_password = "another",
+            access_key_id = box.KEY_ID })
         expect.failure({ code = "AUTHFAILURE_SIGNATURE_FAILURE", outcome = "rejected" },
             client:wait_until_stopped(box:ids(2), fast()))
         assert.equal(1, #box:requests())
     end)
 
     it("is a job, and an operation of one's own", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local ids = box:ids(2)
         expect.success(client:stop_instances(ids))
         local job = client:submit_wait_until_stopped(ids, fast())
@@ -191,7 +192,7 @@ describe("wait_until_stopped", function()
     end)
 
     it("can be cancelled", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local ids = box:ids(1, "stuck-")
         local job = client:submit_stop_instances(ids, fast { wait = true })
         job:wait(0.3)
@@ -203,7 +204,7 @@ end)
 
 describe("a grace", function()
     it("needs no force where it suffices", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local ids = box:ids(3)
         local _, batches = expect.success(client:stop_instances(ids, fast { grace = 20 }))
         assert.is_nil(batches[1].forced)
@@ -214,7 +215,7 @@ describe("a grace", function()
     end)
 
     it("is followed by force for what is not STOPPED", function()
-        local client <close> = box:client { service = "zec" } -- a stop under way may be forced
+        local client = closing(box:client { service = "zec" }) -- a stop under way may be forced
         local slow, stopped = box:ids(2, "slow-"), box:ids(1)[1]
         expect.success(client:stop_instances({ stopped }, fast { wait = true }))
         box:mark()
@@ -234,7 +235,7 @@ describe("a grace", function()
     end)
 
     it("goes on waiting where the force is refused because they stop already", function()
-        local client <close> = box:client() -- vm: only what runs may be stopped
+        local client = closing(box:client()) -- vm: only what runs may be stopped
         local ids = box:ids(2)
         local _, batches = expect.success(client:stop_instances(ids, fast { grace = 0.1 }))
         assert.equal("accepted", batches[1].outcome)
@@ -247,7 +248,7 @@ end)
 
 describe("on_progress", function()
     it("is told after each round, up to the end", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local ids, told = box:ids(130), {}
         expect.success(client:stop_instances(ids, fast {
             wait = true,
@@ -263,7 +264,7 @@ describe("on_progress", function()
     end)
 
     it("may poll, call, and wait", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local calls = 0
         local ids = box:ids(2)
         expect.success(client:stop_instances(ids, fast {
@@ -308,7 +309,7 @@ describe("on_progress", function()
     end
 
     it("may raise: the call ends with that, and the client is well", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local ok, err = pcall(client.stop_instances, client, box:ids(2), fast {
             wait = true,
             on_progress = function() error("enough", 0) end,
@@ -319,7 +320,7 @@ describe("on_progress", function()
     end)
 
     it("may raise: poll hands it on, and the job goes on", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         local raised = 0
         local job = client:submit_stop_instances(box:ids(2), fast {
             wait = true,
@@ -341,7 +342,7 @@ end)
 
 describe("options of waiting", function()
     local function refused(where, options, method)
-        local client <close> = box:client()
+        local client = closing(box:client())
         expect.failure({ code = "INVALID_ARGUMENT", where = "options." .. where },
             client[method or "stop_instances"](client, { "a" }, options))
         assert.equal(0, #box:requests())
@@ -374,7 +375,7 @@ describe("options of waiting", function()
     end)
 
     it("of a deadline do not count for wait_until_stopped", function()
-        local client <close> = box:client()
+        local client = closing(box:client())
         expect.failure({ code = "UNKNOWN_OPTION" },
             client:wait_until_stopped({ "a" }, { deadline = 3 }))
     end)

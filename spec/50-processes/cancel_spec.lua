@@ -1,4 +1,5 @@
 -- Cancelling, closing and deadlines take effect at once, whatever a call is at.
+local closing = require "every_lua".closing
 local expect = require "expect"
 local process = require "process"
 local sandbox = require "sandbox"
@@ -61,7 +62,7 @@ describe("a call that", function()
 
         it(what .. " is cancelled at once", function()
             local seconds = shortest(function()
-                local client <close> = new {}
+                local client = closing(new {})
                 local job = client:submit_call("Echo", params)
                 assert.is_false(job:wait(UNDER_WAY_S * process.slowness))
                 local began = process.now()
@@ -92,13 +93,13 @@ describe("a call that", function()
             local deadline = DEADLINE_S * process.slowness
             local expected = { code = "DEADLINE_EXCEEDED", outcome = outcome }
             local waited = shortest(function()
-                local client <close> = new { deadline = deadline }
+                local client = closing(new { deadline = deadline })
                 local began = process.now()
                 expect.failure(expected, client:call("Echo", params))
                 return process.now() - began
             end)
             local polled = shortest(function()
-                local client <close> = new { deadline = deadline }
+                local client = closing(new { deadline = deadline })
                 local began = process.now()
                 local job = client:submit_call("Echo", params)
                 while client:poll(60) > 0 do end

@@ -34,6 +34,8 @@ function binding_json.encode(value)
         return "[]"
     elseif kind == "string" then
         return encode_string(value)
+    elseif kind == "integer" or kind == "float" and math.tointeger(value) then
+        return ("%d"):format(value)
     elseif kind == "float" then
         return ("%.15g"):format(value)
     elseif kind ~= "table" then
@@ -64,12 +66,12 @@ function binding_json.reading(value)
             return "-0"
         end
         local whole = math.tointeger(value)
-        return whole and whole ~= math.mininteger and "i" .. whole
+        return whole and whole ~= math.mininteger and ("i%d"):format(whole)
             or "f" .. string.pack(">d", value):gsub(".", function(c)
                 return ("%02x"):format(c:byte())
             end)
     elseif kind == "integer" then
-        return "i" .. value
+        return ("i%d"):format(value)
     elseif kind ~= "table" then
         return tostring(value)
     elseif #value > 0 then
@@ -87,7 +89,7 @@ end
 -- Any finite double: most of them have all their digits.
 function binding_json.random_float()
     while true do
-        local value = string.unpack("<d", string.pack("<i8", math.random(0)))
+        local value = string.unpack("<d", property.bytes(8))
         if value == value and math.abs(value) ~= math.huge then
             return value
         end
@@ -96,7 +98,7 @@ end
 
 -- Values without parts, of which there is exactly one way to write them.
 binding_json.LEAVES = {
-    function() return math.random(0) end,
+    property.integer,
     function() return math.random(-1000, 1000) end,
     function() return math.tointeger(2^53) + math.random(-3, 3) end,
     function() return math.random(-10000, 10000) / 100 end,
@@ -115,7 +117,7 @@ binding_json.FLOATS = {
     binding_json.random_float,
     function() return math.random() end,
     function() return 2^53 + math.random(-3, 3) end,
-    function() return math.random(-10^9 | 0, 10^9 | 0) * 10.0 ^ math.random(-30, 30) end,
+    function() return math.random(-10^9, 10^9) * 10.0 ^ math.random(-30, 30) end,
     function() return (math.random(0, 1) * 2 - 1) * 2.0 ^ math.random(-1074, 1023) end,
     function() return -0.0 end,
 }

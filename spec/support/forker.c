@@ -1,7 +1,8 @@
 /* What a spec about fork() needs and Lua has not. Compiled by forking.lua for its Lua. */
+#include "binding/compat.h"
+
 #include <errno.h>
-#include <lauxlib.h>
-#include <lua.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,9 +52,9 @@ static int f_exit(lua_State *L) {
 
 /* replace(file, first, last): descriptors first … last are this file's from now on */
 static int f_replace(lua_State *L) {
-    luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+    FILE **stream = luaL_checkudata(L, 1, LUA_FILEHANDLE); /* in every Lua that is its beginning */
     int first = (int)luaL_checkinteger(L, 2), last = (int)luaL_checkinteger(L, 3);
-    int from = dup2(fileno(stream->f), last + 1);
+    int from = dup2(fileno(*stream), last + 1);
     if (from < 0) {
         return luaL_error(L, "dup2 failed");
     }
@@ -80,6 +81,7 @@ int luaopen_forker(lua_State *L) {
         {"skip_leak_check", f_skip_leak_check},
         {NULL, NULL},
     };
-    luaL_newlib(L, functions);
+    lua_newtable(L);
+    zlb_setfuncs(L, functions);
     return 1;
 }

@@ -1,14 +1,17 @@
 -- Compiles forker.c for the Lua that runs this.
+local every_lua = require "every_lua"
 local process = require "process"
 
 local forking = {}
 
 local VERSION = _VERSION:sub(5)
+local PACKAGES = every_lua.is_luajit and { "luajit" }
+    or { "lua" .. VERSION, "lua-" .. VERSION, "lua" .. VERSION:gsub("%.", "") }
 
 local function header_flags()
     local tool = os.getenv "PKG_CONFIG" or "pkg-config"
-    for _, name in ipairs { VERSION, "-" .. VERSION, (VERSION:gsub("%.", "")) } do
-        local output, status = process.run { tool, "--cflags", "lua" .. name }
+    for _, name in ipairs(PACKAGES) do
+        local output, status = process.run { tool, "--cflags", name }
         if status == 0 then
             return (output:gsub("%s+$", ""))
         end
@@ -20,7 +23,7 @@ end
 function forking.compile(directory)
     process.check {
         "sh", "-c", ("exec ${CC:-cc} -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -Wall -Wextra -fPIC "
-            .. "-shared %s -o %s spec/support/forker.c"):format(header_flags(),
+            .. "-shared -iquote . %s -o %s spec/support/forker.c"):format(header_flags(),
             process.quote(directory .. "/forker.so")),
     }
     return directory .. "/?.so;"

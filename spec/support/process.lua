@@ -26,13 +26,22 @@ function process.command(words)
     return table.concat(quoted, " ")
 end
 
--- Run a command to its end: its standard output and error, then its exit status (or the signal's
--- name before it).
+-- A pipe from a shell command, and what ends it: its output, then its exit status (or the signal
+-- that ended it, after the word). In Lua 5.1 closing the pipe does not tell: the shell writes it.
+function process.open(command)
+    return assert(io.popen(("(%s) </dev/null; printf '\\n%%d' $?"):format(command)))
+end
+
+function process.finish(pipe)
+    local output, status = pipe:read("*a"):match "^(.*)\n(%d+)$"
+    pipe:close()
+    status = math.tointeger(tonumber(status))
+    return output, status <= 128 and status or "signal " .. status - 128
+end
+
+-- Run a command to its end.
 function process.run(words)
-    local pipe = assert(io.popen("exec " .. process.command(words) .. " 2>&1 </dev/null"))
-    local output = pipe:read("a")
-    local _, how, status = pipe:close()
-    return output, how == "exit" and status or "signal " .. status
+    return process.finish(process.open("exec " .. process.command(words) .. " 2>&1"))
 end
 
 function process.check(words)
@@ -43,12 +52,12 @@ end
 
 -- Send a signal. By the shell's own kill: the program of that name is not on every machine.
 function process.signal(pid, name)
-    return (os.execute(("kill -%s %d 2>/dev/null"):format(name, pid)))
+    return os.execute(("kill -%s %d 2>/dev/null"):format(name, pid)) == true
 end
 
 function process.read(path)
     local file = assert(io.open(path, "rb"))
-    local text = file:read("a")
+    local text = file:read("*a")
     file:close()
     return text
 end
@@ -134,7 +143,8 @@ function process.run_lua(script, environment, ...)
     table.move(settings, 1, #settings, #words + 1, words)
     local path = os.tmpname()
     process.write(path, script)
-    table.move({ process.lua, path, ... }, 1, 2 + select("#", ...), #words + 1, words)
+    local command = { process.lua, "-l", "every_lua", path, ... }
+    table.move(command, 1, #command, #words + 1, words)
     local output, status = process.run(words)
     os.remove(path)
     return output, status

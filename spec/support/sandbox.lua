@@ -2,7 +2,7 @@
 -- how to misbehave, and reads what it saw.
 --
 --   local box = sandbox.start { "--instances", "3" }
---   local client <close> = box:client { max_attempts = 2 }  -- of zenlayer.safe
+--   local client = closing(box:client { max_attempts = 2 }) -- of zenlayer.safe
 --   box:faults { { fault = "reset_before", times = 1 } }
 --   box:requests()                                         -- those since the last box:faults
 --   box:stop()

@@ -1,4 +1,5 @@
 -- Runs a script in many Lua states, by threads.c.
+local every_lua = require "every_lua"
 local process = require "process"
 
 local threads = {}
@@ -27,8 +28,8 @@ function threads.run(box, count, states, body)
     local script = box.directory .. "/script.lua"
     process.write(script, SETUP .. body)
     local output, status = process.run {
-        "env", "LUA_CPATH_5_4=" .. BUILT .. "/?.so;;", BUILT .. "/threads", count, states, script,
-        box.endpoint, box.ca_file,
+        "env", every_lua.CPATH .. "=" .. BUILT .. "/?.so;;", BUILT .. "/threads", count, states,
+        script, box.endpoint, box.ca_file,
     }
     assert(status == 0 and not output:find "Sanitizer", output)
     return output
