@@ -21,6 +21,11 @@ $(error LUA=$(LUA) is none of $(FLAVOURS), nor an interpreter of one of them)
 endif
 LUA_ABI  := $(if $(filter luajit,$(FLAVOUR)),5.1,$(FLAVOUR:lua%=%))
 
+# Those that `make test` builds for and runs the specs on: LUA, if that was given, or all; the first
+# one with the most rounds.
+LUAS     ?= $(if $(filter command environment,$(firstword $(origin LUA))),$(LUA), \
+              lua5.4 $(filter-out lua5.4,$(FLAVOURS)))
+
 # Where the headers are: LUA_INCDIR or LUA_CFLAGS say so, or else pkg-config does.
 ifdef LUA_INCDIR
 LUA_CFLAGS ?= -I$(LUA_INCDIR)
@@ -237,11 +242,12 @@ clean: ## remove the build folder
 deps: ## what building and testing need (on Debian and Ubuntu it is installed)
 	@.ci/deps build test
 
-test: ## install what is missing, build, run every test; TESTS_ONLY="file…" for some of them
-	@.ci/deps build test
-	@$(remake) all core-tests hosts
+test: ## install what is missing, build for every Lua, run every test; TESTS_ONLY="file…", LUAS="lua5.4"
+	@LUAS='$(strip $(LUAS))' .ci/deps build test
+	@$(remake) core-tests
+	@set -e; for lua in $(LUAS); do $(remake) LUA="$$lua" all hosts; done
 	@$(remake) LUA=luajit openresty
-	@$(run) --build $(BUILD) $(TESTS_ONLY)
+	@spec/run --lua '$(strip $(LUAS))' --jobs $(JOBS) --build $(BUILD) $(TESTS_ONLY)
 
 demo: ## install what is missing, build, show the module at work against the sandbox
 	@.ci/deps build demo

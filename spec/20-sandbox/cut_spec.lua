@@ -155,7 +155,8 @@ for scheme, endings in pairs {
                 for _, reused in ipairs { false, true } do
                     for _, call in ipairs(CALLS) do
                         -- Over TLS, and where backoff takes its time, not every byte.
-                        local step = call == STOP_TWICE and 61 or scheme == "https" and 7 or 1
+                        local step = call == STOP_TWICE and process.rounds(61, 241)
+                            or scheme == "https" and process.rounds(7, 37) or process.rounds(1, 7)
                         it(("%s, its %s cut by %s on a %s connection"):format(call.name, where,
                             ending, reused and "reused" or "fresh"), function()
                             local last, head = measure(call, where)
@@ -189,7 +190,9 @@ for scheme, endings in pairs {
                     it(("%s, its answer (%s) cut by %s"):format(call.name, framing, ending),
                         function()
                             local last, head = measure(call, "answer", framing)
-                            each_byte(last, head, scheme == "https" and 29 or 3, function(at)
+                            local step = scheme == "https" and process.rounds(29, 97)
+                                or process.rounds(3, 13)
+                            each_byte(last, head, step, function(at)
                                 local outcome, attempts, err, id, exchanges = try(call, false, {
                                     where = "answer", at = at, ["end"] = how, framing = framing,
                                 })

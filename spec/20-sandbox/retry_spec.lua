@@ -106,9 +106,10 @@ describe("retry", function()
         for _, request in ipairs(requests) do
             limited = limited or request.status == 429 and request
         end
+        -- Three more may have been under way with it, and three others took the places of those
+        -- before its answer was read.
         for _, request in ipairs(requests) do
-            -- Three more may have been under way with it.
-            local under_way = request.seq - limited.seq < 4
+            local under_way = request.seq - limited.seq <= 6
             assert.is_true(under_way or request.time - limited.time >= 1)
         end
     end)

@@ -7,7 +7,7 @@ local process = require "process"
 local sandbox = require "sandbox"
 local zenlayer = require "zenlayer"
 
-local SEEDS = process.slowness > 1 and 8 or 50
+local SEEDS = process.slowness > 1 and 8 or process.rounds(50)
 
 local box
 

@@ -1,13 +1,14 @@
 -- Properties: a test run on many random inputs. A failure names the seed; with it in
 -- ZENLAYER_SPEC_SEED the same inputs come again.
 local every_lua = require "every_lua"
+local process = require "process"
 
 local binding_property = {}
 
--- Run body(i) n times with math.random seeded anew.
+-- Run body(i) n times with math.random seeded anew, or a part of that: process.rounds.
 function binding_property.check(n, body)
     local seed = math.tointeger(tonumber(os.getenv "ZENLAYER_SPEC_SEED") or os.time())
-    for i = 1, n do
+    for i = 1, process.rounds(n) do
         math.randomseed((seed + i * 7919) % 2^31)
         local ok, message = pcall(body, i)
         if not ok then
