@@ -106,7 +106,7 @@ describe("the README's", function()
                 assert.is_true(is_known(name, safe.new), name)
             end
         end
-        assert.same(c_list("client_options"), sorted(told))
+        assert.same(c_list("zlb_client_options"), sorted(told))
         assert.is_false(is_known("verify", safe.new))
     end)
 
