@@ -188,7 +188,7 @@ static const luaL_Reg metamethods[] = {
 };
 
 static void create_metatable(lua_State *L, bool safe) {
-    if (luaL_newmetatable(L, zlb_client_types[safe])) {
+    if (zlb_newmetatable(L, zlb_client_types[safe])) {
         zlb_setfuncs(L, metamethods);
         lua_newtable(L);
         zlb_add_methods(L, methods, safe);

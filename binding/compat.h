@@ -42,6 +42,32 @@ static inline void *zlb_testudata(lua_State *L, int index, const char *type) {
 
 #endif
 
+/* luaL_newmetatable, which writes the type's name into the metatable from 5.3 on. */
+static inline int zlb_newmetatable(lua_State *L, const char *type) {
+    int is_new = luaL_newmetatable(L, type);
+    if (is_new != 0) {
+        lua_pushstring(L, type);
+        lua_setfield(L, -2, "__name");
+    }
+    return is_new;
+}
+
+static inline int zlb_name_tostring(lua_State *L) {
+    const void *memory = lua_touserdata(L, 1);
+    bool is_named = luaL_getmetafield(L, 1, "__name") != 0;
+    lua_pushfstring(L, "%s: %p", is_named ? lua_tostring(L, -1) : luaL_typename(L, 1), memory);
+    return 1;
+}
+
+/* The name of the type whose metatable is on top, for its values' text ("zenlayer.job: 0x…") too:
+ * by itself tostring looks at the name from 5.3 on. */
+static inline void zlb_set_name(lua_State *L, const char *name) {
+    lua_pushstring(L, name);
+    lua_setfield(L, -2, "__name");
+    lua_pushcfunction(L, zlb_name_tostring);
+    lua_setfield(L, -2, "__tostring");
+}
+
 /* True for a number that is an integer and not just a whole float; false where there are no
  * integers. */
 static inline bool zlb_isinteger(lua_State *L, int index) {

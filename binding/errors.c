@@ -173,7 +173,10 @@ static void add_field(lua_State *L, int index, line *out, const char *before, co
 static int e_tostring(lua_State *L) {
     line out;
     out.len = 0;
-    luaL_checktype(L, 1, LUA_TTABLE);
+    if (lua_type(L, 1) != LUA_TTABLE) { /* in a text of our own: Lua's differ */
+        return luaL_error(L, "expected an error, got %s",
+                          lua_isnone(L, 1) ? "nothing" : luaL_typename(L, 1));
+    }
     add_text(&out, "zenlayer: ");
     add_field(L, 1, &out, "", "code", ": ", FIELD_MAX_BYTES);
     add_field(L, 1, &out, "", "message", " (", MESSAGE_MAX_BYTES);
@@ -209,9 +212,8 @@ void zlb_errors_open(lua_State *L) {
         {"__concat", e_concat},
         {NULL, NULL},
     };
-    if (luaL_newmetatable(L, ERROR_TYPE)) {
+    if (zlb_newmetatable(L, ERROR_TYPE)) {
         zlb_setfuncs(L, metamethods);
-        zlb_set_text(L, "__name", ERROR_TYPE);
     }
     lua_pop(L, 1);
 }

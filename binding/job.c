@@ -130,10 +130,10 @@ int zlb_job_result(lua_State *L, int job_index) {
 /* --- the metatables --------------------------------------------------------------------------- */
 
 static void create_metatable(lua_State *L, bool safe) {
-    if (luaL_newmetatable(L, zlb_job_types[safe])) {
+    if (zlb_newmetatable(L, zlb_job_types[safe])) {
         lua_pushcfunction(L, j_gc);
         lua_setfield(L, -2, "__gc");
-        zlb_set_text(L, "__name", "zenlayer.job");
+        zlb_set_name(L, "zenlayer.job");
         lua_newtable(L);
         zlb_add_methods(L, zlb_job_methods, safe);
         lua_setfield(L, -2, "__index");

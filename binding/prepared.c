@@ -284,10 +284,10 @@ static const luaL_Reg methods[] = {
 };
 
 static void create_metatable(lua_State *L, bool safe) {
-    if (luaL_newmetatable(L, zlb_prepared_types[safe])) {
+    if (zlb_newmetatable(L, zlb_prepared_types[safe])) {
         lua_pushcfunction(L, o_gc);
         lua_setfield(L, -2, "__gc");
-        zlb_set_text(L, "__name", "zenlayer.operation");
+        zlb_set_name(L, "zenlayer.operation");
         lua_newtable(L);
         zlb_add_methods(L, methods, safe);
         lua_setfield(L, -2, "__index");

@@ -8,7 +8,7 @@ static int s_gc(lua_State *L) {
 }
 
 void zlb_scratch_open(lua_State *L) {
-    if (luaL_newmetatable(L, SCRATCH_TYPE)) {
+    if (zlb_newmetatable(L, SCRATCH_TYPE)) {
         lua_pushcfunction(L, s_gc);
         lua_setfield(L, -2, "__gc");
     }
