@@ -25,7 +25,7 @@ static int empty_array_tostring(lua_State *L) {
 
 static void push_new_empty_array(lua_State *L) {
     (void)lua_newuserdata(L, 1);
-    luaL_newmetatable(L, EMPTY_ARRAY_TYPE);
+    zlb_newmetatable(L, EMPTY_ARRAY_TYPE);
     lua_pushcfunction(L, empty_array_tostring);
     lua_setfield(L, -2, "__tostring");
     lua_setmetatable(L, -2);
@@ -400,6 +400,61 @@ static bool looks_like_object(zl_view body) {
     return i < body.len && body.data[i] == '{';
 }
 
+/* OpenResty's fork of lua-cjson reads a number without fraction and exponent by strtoll, which
+ * makes of 18446744073709551615 what it holds at most. With an exponent it is read as any other. */
+enum { INT64_SAFE_DIGITS = 18 };
+
+static bool is_in_number(char c) {
+    return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
+}
+
+/* Where the next number ends, from `at` on, that may be more than 64 bits; 0: there is none. */
+static size_t find_long_number(zl_view text, size_t at) {
+    bool in_string = false;
+    for (size_t i = at; i < text.len; i++) {
+        char c = text.data[i];
+        if (in_string) {
+            i += c == '\\' ? 1 : 0;
+            in_string = c != '"';
+        } else if ((c >= '0' && c <= '9') || c == '-') {
+            size_t from = i;
+            bool is_whole = true;
+            for (; i < text.len && is_in_number(text.data[i]); i++) {
+                char part = text.data[i];
+                is_whole = is_whole && part != '.' && part != 'e' && part != 'E';
+            }
+            if (is_whole && i - from > INT64_SAFE_DIGITS) {
+                return i;
+            }
+            i--; /* what follows is not looked at yet */
+        } else {
+            in_string = c == '"';
+        }
+    }
+    return 0;
+}
+
+/* The text on top gets an exponent of 0 on each of those. */
+static void mark_long_numbers(lua_State *L) {
+    zl_view text;
+    text.data = lua_tolstring(L, -1, &text.len);
+    size_t end = find_long_number(text, 0);
+    if (end == 0) {
+        return;
+    }
+    luaL_Buffer marked;
+    size_t done = 0;
+    luaL_buffinit(L, &marked);
+    for (; end != 0; end = find_long_number(text, done)) {
+        luaL_addlstring(&marked, text.data + done, end - done);
+        luaL_addlstring(&marked, "e0", 2);
+        done = end;
+    }
+    luaL_addlstring(&marked, text.data + done, text.len - done);
+    luaL_pushresult(&marked);
+    lua_remove(L, -2);
+}
+
 /* Push the decoded object, or nil. */
 static void decode_object(lua_State *L, zl_view body) {
     /* lua-cjson takes a NUL for the end of the text, whatever comes after it. */
@@ -407,8 +462,10 @@ static void decode_object(lua_State *L, zl_view body) {
         lua_pushnil(L);
         return;
     }
+    zlb_push_view(L, body); /* first: what is allocated later may run a finaliser that frees it */
+    mark_long_numbers(L);
     push_member(L, "decode");
-    zlb_push_view(L, body);
+    lua_insert(L, -2);
     int rc = lua_pcall(L, 1, 1, 0);
     if (rc != 0) {
         if (rc != LUA_ERRRUN || !is_decode_error(L, -1)) {

@@ -220,6 +220,21 @@ every_lua.blocks = load "local client <close> = nil" ~= nil
 -- not: the main thread has it, and nothing leads there.
 every_lua.interrupts_coroutines = not is_plain_5_1
 
+-- The globals of the function that calls this (level 1), of the one that called that, and so on.
+function every_lua.environment(level)
+    if getfenv then
+        local globals = getfenv(level + 1) -- no tail call: that is a level of its own in 5.1
+        return globals
+    end
+    local f = debug.getinfo(level + 1, "f").func
+    for i = 1, 255 do
+        local name, value = debug.getupvalue(f, i)
+        if name == "_ENV" or name == nil then
+            return value
+        end
+    end
+end
+
 -- Something that calls f when it is collected.
 function every_lua.finalizer(f)
     if every_lua.table_finalizers then
