@@ -4,6 +4,9 @@ local errors = require "binding_errors"
 local process = require "process"
 local sandbox = require "binding_sandbox"
 
+-- Each allocation, or one of five: an odd number, so that all that alternates comes by.
+local STEP = process.rounds(1, 5)
+
 -- each(fill, use): use(table) is called again and again with what fill(nth) made, while a finalizer
 -- refills that table: at the first allocation within use, then at the second, and so on. What that
 -- frees is soon used again, for strings of y.
@@ -17,7 +20,7 @@ local HEAD = [[
         collectgarbage("incremental", 100, 1000, 30)
         collectgarbage("setpause", 0) -- a whole collection at every allocation
         collectgarbage()
-        for nth = 1, 40 do
+        for nth = 1, 40, tonumber(arg[2]) do
             local victim, count, is_over, junk = fill(nth), 0, false, {}
             local function meddle()
                 count = count + 1
@@ -58,7 +61,7 @@ describe("a finalizer that changes", function()
     end)
 
     local function run(body, endpoint)
-        local output, status = process.run_lua(HEAD .. body, {}, endpoint)
+        local output, status = process.run_lua(HEAD .. body, {}, endpoint, STEP)
         assert.equal(0, status, output)
         return output
     end
@@ -185,7 +188,7 @@ local CLOSING = [[
     end
     local function each(prepare, use)
         for _, mode in ipairs(modes) do
-            for nth = 1, CLOSES do
+            for nth = 1, CLOSES, tonumber(arg[2]) do
                 collectgarbage("incremental", 200, 100, 13)
                 local client = zenlayer.new {
                     access_key_id = "SANDBOXKEY", access_key_password = "sandbox-password",
@@ -253,7 +256,7 @@ describe("a finalizer that closes the client", function()
 
     -- Every call ends well, or says that the client was closed before it or meanwhile.
     local function run(body)
-        local output, status = process.run_lua(CLOSING .. body, {}, box.endpoint)
+        local output, status = process.run_lua(CLOSING .. body, {}, box.endpoint, STEP)
         assert.equal(0, status, output)
         local told = {}
         for how, times in output:gmatch "(%S+)\t(%d+)\n" do
