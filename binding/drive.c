@@ -112,7 +112,7 @@ static bool deliver_one(lua_State *L, int client_index) {
     lua_remove(L, -2);
     zl_answer_init(&answer, delivery.status);
     zl_answer_add_head(&answer, zl_buf_view(&scratch->head));
-    (void)zlb_job_report(L, lua_gettop(L), delivery.n, &answer);
+    (void)zlb_job_report(L, lua_gettop(L), delivery.n, &answer, zl_buf_view(&scratch->buf));
     zlb_scratch_clear(scratch);
     return true;
 }

@@ -17,6 +17,8 @@ void zlb_job_free(zlb_job *job) {
         zlb_engine_drop(op);
     }
     zl_operation_free(op);
+    zl_ids_free(&job->ids);
+    zl_buf_free(&job->body);
 }
 
 static int j_gc(lua_State *L) {
@@ -26,9 +28,7 @@ static int j_gc(lua_State *L) {
 
 zlb_job *zlb_job_new(lua_State *L, bool safe) {
     zlb_job *job = lua_newuserdata(L, sizeof *job);
-    job->op = NULL;
-    job->has_progress = job->in_progress = false;
-    job->rounds = 0;
+    *job = (zlb_job){.op = NULL};
     luaL_getmetatable(L, zlb_job_types[safe]);
     lua_setmetatable(L, -2);
     lua_newtable(L);
@@ -38,15 +38,20 @@ zlb_job *zlb_job_new(lua_State *L, bool safe) {
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* (job, scratch with the body, pointer to a zl_answer, number of the call) → the decoded body, what
- * holds the answer's views. To be called protected. */
+/* What is to be decoded, and as what; the views of `answer` are filled in. */
+typedef struct decoding {
+    zl_view body;
+    zl_aim aim;
+    zl_answer *answer;
+} decoding;
+
+/* (pointer to a decoding) → the decoded body, what holds the answer's views. To be called
+ * protected.
+ */
 static int decode_protected(lua_State *L) {
-    const zlb_job *job = lua_touserdata(L, 1);
-    const zlb_scratch *scratch = lua_touserdata(L, 2);
-    zl_answer *answer = lua_touserdata(L, 3);
+    const decoding *d = lua_touserdata(L, 1);
     luaL_checkstack(L, 20, "zenlayer");
-    zl_aim aim = zl_operation_expects(job->op, (size_t)lua_tonumber(L, 4));
-    zlb_json_decode_answer(L, zl_buf_view(&scratch->buf), aim, answer);
+    zlb_json_decode_answer(L, d->body, d->aim, d->answer);
     return 2;
 }
 
@@ -90,16 +95,14 @@ void zlb_job_tell_progress(lua_State *L, int job_index) {
     }
 }
 
-bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer) {
+bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer, zl_view body) {
     const zlb_job *job = lua_touserdata(L, job_index);
     zl_moment now;
+    decoding d = {body, zl_operation_expects(job->op, n), answer};
+    bool is_look = d.aim != zl_operation_aim(job->op);
     lua_pushcfunction(L, decode_protected);
-    lua_pushvalue(L, job_index);
-    lua_pushvalue(L, job_index - 1);
-    lua_pushlightuserdata(L, answer);
-    lua_pushnumber(L, (lua_Number)n);
-    bool is_look = zl_operation_expects(job->op, n) != zl_operation_aim(job->op);
-    int rc = lua_pcall(L, 4, 2, 0);
+    lua_pushlightuserdata(L, &d);
+    int rc = lua_pcall(L, 1, 2, 0);
     zl_clock_now(&now);
     if (rc != 0) {
         (void)zl_operation_failed(job->op, n, &now, ZL_CODE_CONNECTION_LOST,

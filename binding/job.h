@@ -9,6 +9,8 @@
  * submitted to; `on_progress` the function that is told of a waiting. */
 typedef struct zlb_job {
     zl_operation *op; /* owned */
+    zl_ids ids;       /* its arguments, until it is made */
+    zl_buf body;
     bool has_progress;
     bool in_progress; /* its on_progress runs */
     size_t rounds;    /* of the waiting that it was told of */
@@ -31,12 +33,11 @@ bool zlb_job_has_news(const zlb_job *job);
  * likes, close the client too. What it raises is raised. */
 void zlb_job_tell_progress(lua_State *L, int job_index);
 
-/* Decode the answer to call n, whose body is in the scratch just below the job, and report it. The
- * answer's status and headers are filled in. The job and the scratch are on the stack throughout,
- * because decoding runs Lua, where a finaliser or a hook may close the client; and so may
- * on_progress, which is called last, and whose error is raised. Leaves values above the job.
- * Returns whether the report counted. */
-bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer);
+/* Decode the answer to call n and report it. The answer's status and headers are filled in. The
+ * job, and what holds the bytes of the body and of the headers, are on the stack throughout,
+ * because decoding runs Lua, where a finaliser or a hook may close the client. Leaves values on the
+ * stack. Returns whether the report counted. */
+bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer, zl_view body);
 
 /* Push the results of a job as its blocking method returns them, and return how many; nil if it is
  * not done. Its error is raised. */

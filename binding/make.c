@@ -8,7 +8,6 @@
 #include "job.h"
 #include "json.h"
 #include "options.h"
-#include "scratch.h"
 
 /* --- options --------------------------------------------------------------- */
 
@@ -94,8 +93,8 @@ static size_t check_list(lua_State *L, int index) {
     return count;
 }
 
-/* The ids of the list at `index`, in a scratch that is pushed. Raises what is wrong with them. */
-static zlb_scratch *read_ids(lua_State *L, int index) {
+/* Read the ids of the list at `index`. Raises what is wrong with them. */
+static void read_ids(lua_State *L, int index, zl_ids *ids) {
     if (lua_type(L, index) != LUA_TTABLE) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "instance_ids",
                         "expected a list of strings, got %s",
@@ -106,14 +105,13 @@ static zlb_scratch *read_ids(lua_State *L, int index) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "instance_ids",
                         "expected at least one id, got an empty list");
     }
-    zlb_scratch *scratch = zlb_scratch_new(L);
     for (size_t i = 1; i <= count; i++) {
         zl_view id = {NULL, 0};
         lua_rawgeti(L, index, (int)i);
         if (lua_type(L, -1) == LUA_TSTRING) {
             id.data = lua_tolstring(L, -1, &id.len);
         }
-        int rc = zl_ids_add(&scratch->ids, id);
+        int rc = zl_ids_add(ids, id);
         if (rc == ZL_ERR_NOMEM) {
             (void)zlb_raise_memory(L);
         } else if (rc != ZL_OK) {
@@ -121,7 +119,6 @@ static zlb_scratch *read_ids(lua_State *L, int index) {
         }
         lua_pop(L, 1);
     }
-    return scratch;
 }
 
 /* An operation could not be made. Its arguments were checked before. */
@@ -223,8 +220,8 @@ void zlb_make_stop(lua_State *L) {
         }
         force = ZL_FALSE;
     }
-    zlb_scratch *scratch = read_ids(L, 2);
     zlb_job *job = zlb_job_new(L, safe);
+    read_ids(L, 2, &job->ids);
     set_progress(L, 3);
     zl_client *core = open_core(L, &options);
     if (options.wait && is_bmc(core, &options)) {
@@ -236,7 +233,7 @@ void zlb_make_stop(lua_State *L) {
     }
     zl_moment now;
     zl_clock_now(&now);
-    check_made(L, zl_operation_new_stop(&job->op, core, &options, &now, &scratch->ids, force));
+    check_made(L, zl_operation_new_stop(&job->op, core, &options, &now, &job->ids, force));
 }
 
 static const char *const status_options[] = {
@@ -248,8 +245,12 @@ void zlb_make_status(lua_State *L) {
     lua_settop(L, 3);
     zlb_options_check(L, 3, status_options);
     zl_operation_options options = operation_options(L, 3);
-    zl_ids *ids = lua_isnil(L, 2) ? NULL : &read_ids(L, 2)->ids;
     zlb_job *job = zlb_job_new(L, safe);
+    zl_ids *ids = NULL;
+    if (!lua_isnil(L, 2)) {
+        ids = &job->ids;
+        read_ids(L, 2, ids);
+    }
     zl_client *core = open_core(L, &options);
     if (is_bmc(core, &options)) {
         (void)zlb_option_refuse(L, "service", "service bmc has no DescribeInstancesStatus");
@@ -271,8 +272,8 @@ void zlb_make_wait(lua_State *L) {
     zl_operation_options options = operation_options(L, 3);
     check_progress(L, 3);
     options.watch = watch_options(L, 3);
-    zlb_scratch *scratch = read_ids(L, 2);
     zlb_job *job = zlb_job_new(L, safe);
+    read_ids(L, 2, &job->ids);
     set_progress(L, 3);
     zl_client *core = open_core(L, &options);
     if (is_bmc(core, &options)) {
@@ -280,7 +281,7 @@ void zlb_make_wait(lua_State *L) {
     }
     zl_moment now;
     zl_clock_now(&now);
-    check_made(L, zl_operation_new_wait(&job->op, core, &options, &now, &scratch->ids));
+    check_made(L, zl_operation_new_wait(&job->op, core, &options, &now, &job->ids));
 }
 
 static const char *const call_options[] = {
@@ -307,7 +308,6 @@ void zlb_make_call(lua_State *L) {
     zlb_options_check(L, 4, call_options);
     zl_operation_options options = operation_options(L, 4);
     bool idempotent = zlb_option_boolean(L, 4, "idempotent") == ZL_TRUE;
-    zlb_scratch *scratch = zlb_scratch_new(L);
     if (lua_isnil(L, 3)) {
         lua_newtable(L);
         lua_replace(L, 3);
@@ -315,11 +315,11 @@ void zlb_make_call(lua_State *L) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "params", "expected a table, got %s",
                         luaL_typename(L, 3));
     }
-    zlb_json_encode(L, 3, "params", &scratch->buf);
     zlb_job *job = zlb_job_new(L, safe);
+    zlb_json_encode(L, 3, "params", &job->body);
     zl_client *core = open_core(L, &options);
     zl_moment now;
     zl_clock_now(&now);
-    check_made(L, zl_operation_new_call(&job->op, core, &options, &now, action, &scratch->buf,
-                                        idempotent));
+    check_made(
+        L, zl_operation_new_call(&job->op, core, &options, &now, action, &job->body, idempotent));
 }

@@ -91,13 +91,19 @@ static void add_header_table(lua_State *L, int index, zl_buf *head) {
     }
 }
 
-/* A table as above, or the whole head as a string, or nil. */
-static void read_headers(lua_State *L, int index, zl_buf *head) {
+/* Read a table as above, or the whole head as a string, or nil, into an answer. May push what holds
+ * its bytes. */
+static void read_headers(lua_State *L, int index, zl_answer *answer) {
     int type = lua_type(L, index);
     if (type == LUA_TTABLE) {
+        zl_buf *head = &zlb_scratch_new(L)->head;
         add_header_table(L, index, head);
+        if (!zl_buf_ok(head)) {
+            (void)zlb_raise_memory(L);
+        }
+        zl_answer_add_head(answer, zl_buf_view(head));
     } else if (type == LUA_TSTRING) {
-        zl_buf_add_view(head, check_string(L, index, "headers"));
+        zl_answer_add_head(answer, check_string(L, index, "headers"));
     } else if (type != LUA_TNIL) {
         (void)refuse(L, index, "headers", "a table, a string or nil");
     }
@@ -207,20 +213,11 @@ static int o_reply(lua_State *L) {
     lua_settop(L, 5);
     int n = check_integer(L, 2, "n", 1, 2147483647);
     int status = check_integer(L, 3, "status", 100, 999);
-    zlb_scratch *scratch = zlb_scratch_new(L);
-    read_headers(L, 4, &scratch->head);
-    if (!lua_isnil(L, 5)) {
-        zl_buf_add_view(&scratch->buf, check_string(L, 5, "body"));
-    }
-    if (!zl_buf_ok(&scratch->head) || !zl_buf_ok(&scratch->buf)) {
-        return zlb_raise_memory(L);
-    }
+    zl_view body = lua_isnil(L, 5) ? ZL_LIT("") : check_string(L, 5, "body");
     zl_answer answer;
     zl_answer_init(&answer, status);
-    zl_answer_add_head(&answer, zl_buf_view(&scratch->head));
-    lua_pushvalue(L, 1);
-    bool counted = zlb_job_report(L, lua_gettop(L), (size_t)n, &answer);
-    zlb_scratch_clear(scratch);
+    read_headers(L, 4, &answer);
+    bool counted = zlb_job_report(L, 1, (size_t)n, &answer, body);
     zlb_job_tell_progress(L, 1);
     lua_pushboolean(L, counted);
     return 1;

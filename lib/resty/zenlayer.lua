@@ -281,7 +281,9 @@ end
 -- request's threads only grows, so they are used again.
 local function work(run, exchange)
     local worker = { thread = coroutine.running(), wake = semaphore.new(0) }
+    run.workers = run.workers or {}
     run.workers[worker] = true
+    run.idle = run.idle or {}
     while true do
         exchange.worker = worker
         carry_out(run, exchange)
@@ -307,7 +309,7 @@ local function new_exchange(run, n, request, timeout)
 end
 
 local function start(run, exchange)
-    local worker = run.idle[#run.idle]
+    local worker = run.idle and run.idle[#run.idle]
     if worker then
         run.idle[#run.idle] = nil
         worker.next = exchange
@@ -429,7 +431,8 @@ end
 
 local function carry(client, op)
     local run = {
-        client = client, op = op, exchanges = {}, workers = {}, idle = {}, starved = false,
+        client = client, op = op, exchanges = {}, workers = nil, idle = nil, wake = nil,
+        starved = false, was_woken = false, queued = false, raised = nil,
     }
     client.runs[run] = true
     local ok, err = pcall(drive, run)
@@ -437,7 +440,7 @@ local function carry(client, op)
     for exchange in pairs(run.exchanges) do
         stop(run, exchange)
     end
-    for worker in pairs(run.workers) do
+    for worker in pairs(run.workers or {}) do
         kill(worker.thread)
     end
     if run.raised or not ok then
