@@ -325,7 +325,7 @@ format: ## clang-format in place
 
 headers-alone: # each header compiles by itself
 	@set -e; for h in $(wildcard api/*.h binding/*.h); do \
-	    echo "#include \"$$h\"" | $(CC) $(LUA_CPPFLAGS) $(ALL_CFLAGS) -fsyntax-only -x c -; done
+	    printf '#include "%s"\nextern int alone;\n' "$$h" | $(CC) $(LUA_CPPFLAGS) $(ALL_CFLAGS) -fsyntax-only -x c -; done
 
 lua-headers: # says by its exit status whether the headers of LUA are here
 	@$(read_lua_h)

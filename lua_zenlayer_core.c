@@ -1,5 +1,6 @@
 /* What `require "zenlayer.core"` returns: all but what needs a network, for those who bring their
  * own. OpenResty is one: a second TLS stack behind libcurl must not come into an nginx. */
+#include "api/clock.h"
 #include "api/http_head.h"
 #include "api/zenlayer.h"
 #include "binding/compat.h"
@@ -36,8 +37,16 @@ static int m_parse_http_head(lua_State *L) {
     return 1;
 }
 
+/* core.monotonic() → seconds, by the clock that the deadlines of operations are kept by. */
+static int m_monotonic(lua_State *L) {
+    lua_pushnumber(L, (lua_Number)zl_clock_mono_ms() / 1000);
+    return 1;
+}
+
 ZL_EXPORT int luaopen_zenlayer_core(lua_State *L) {
     zlb_face_push(L, false);
+    lua_pushcfunction(L, m_monotonic);
+    lua_setfield(L, -2, "monotonic");
     lua_pushcfunction(L, m_parse_http_head);
     lua_setfield(L, -2, "parse_http_head");
     return 1;

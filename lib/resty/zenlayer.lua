@@ -17,7 +17,8 @@ end
 local semaphore = require "ngx.semaphore"
 
 local find, match = string.find, string.match
-local now, get_phase = ngx.now, ngx.get_phase
+-- The clock of the core: what it says of deadlines is measured by that.
+local now, get_phase = core.monotonic, ngx.get_phase
 local spawn, kill = ngx.thread.spawn, ngx.thread.kill
 local tcp = ngx.socket.tcp
 
@@ -27,6 +28,8 @@ local IDLE_MS = 50000
 -- nobody woke it: who should have, may have been aborted.
 local LOOK_S = 0.25
 local RECEIVE_BYTES = 64 * 1024
+-- The core's clock has milliseconds.
+local TICK_S = 0.002
 
 -- Where cosockets work.
 local PHASES = {
@@ -327,23 +330,24 @@ local function stop(run, exchange)
 end
 
 -- Exchanges keep their time by themselves, but for a name that is being resolved: that has a limit
--- of its own. Returns when the next one is due.
+-- of its own. And when a deadline ends an operation, it must have been told before what was sent.
+-- Returns when the next one is due, or nil if one was.
 local function expire(run, time)
-    local due = math.huge
+    local due, one_was = math.huge, false
     for exchange in pairs(run.exchanges) do
         local limit = exchange.connected and exchange.deadline or exchange.connect_deadline
-        limit = limit + 0.05 -- theirs to say first
-        if limit > time then
-            due = math.min(due, limit)
+        if limit - time > TICK_S then
+            due = math.min(due, limit + TICK_S)
         else
             stop(run, exchange)
             local code = exchange.connected and "TIMEOUT" or "CONNECT_TIMEOUT"
             local message = exchange.connected and "no complete answer in time"
                 or "not connected in time"
             report(run, exchange, nil, code, explain(exchange, message))
+            one_was = true
         end
     end
-    return due
+    return not one_was and due or nil
 end
 
 -- Requests of which the browser went away are stopped by nginx wherever they are; what they had in
@@ -360,9 +364,11 @@ end
 
 -- Wait for a report, or so many seconds.
 local function pause(run, kind, seconds)
-    local client = run.client
-    local time = now()
+    local client, time = run.client, now()
     local due = expire(run, time)
+    if not due then
+        return
+    end
     run.starved = kind == "pending" and next(run.exchanges) == nil
     if run.starved then
         if not run.queued then -- or it keeps its place
@@ -376,6 +382,7 @@ local function pause(run, kind, seconds)
     run.wake = run.wake or semaphore.new(0)
     run.wake:wait(math.max(0.001, math.min(seconds, due - time)))
     run.starved = false
+    expire(run, now())
 end
 
 -- Whether the run may carry an exchange out by itself, in place of a light thread: nothing is to be

@@ -44,7 +44,8 @@ describe("zenlayer.core", function()
         end
         table.sort(names)
         assert.same({
-            "_VERSION", "empty_array", "is_error", "new", "null", "parse_http_head", "sign",
+            "_VERSION", "empty_array", "is_error", "monotonic", "new", "null", "parse_http_head",
+            "sign",
         }, names)
         assert.equal(zenlayer._VERSION, core._VERSION)
         assert.equal(zenlayer.null, core.null)
