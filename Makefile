@@ -121,6 +121,8 @@ INST_LUADIR ?= $(PREFIX)/share/lua/$(LUA_ABI)
 quiet  = $(if $(filter 1,$(V)),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '  $(1)';) )
 run    = spec/run --lua '$(LUA)'
 JOBS  := $(shell nproc 2>/dev/null || echo 2)
+# The specs mostly wait: one program more than there are processors.
+TEST_JOBS ?= $(shell expr $(JOBS) + 1)
 # Another run of this file: in parallel, unless the user said how.
 remake = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS))
 export LUA CC PKG_CONFIG
@@ -247,7 +249,7 @@ test: ## install what is missing, build for every Lua, run every test; TESTS_ONL
 	@$(remake) core-tests
 	@set -e; for lua in $(LUAS); do $(remake) LUA="$$lua" all hosts; done
 	@$(remake) LUA=luajit openresty
-	@spec/run --lua '$(strip $(LUAS))' --jobs $(JOBS) --build $(BUILD) $(TESTS_ONLY)
+	@spec/run --lua '$(strip $(LUAS))' --jobs $(TEST_JOBS) --build $(BUILD) $(TESTS_ONLY)
 
 demo: ## install what is missing, build, show the module at work against the sandbox
 	@.ci/deps build demo
