@@ -4,6 +4,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 build=${BUILD:-build}
+case $build in /*) ;; *) build=$PWD/$build ;; esac
 PATH=$PATH:/usr/sbin # where Debian has nginx
 
 dir=$(mktemp -d)
@@ -60,7 +61,7 @@ token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 # server.py picks a port and becomes nginx.
 env ZENLAYER_ACCESS_KEY_ID=SANDBOXKEY ZENLAYER_ACCESS_KEY_SECRET=sandbox-password \
     ZENLAYER_ENDPOINT="$(field zenlayer.json endpoint)" GATEWAY_TOKEN="$token" \
-    NIGHTLY_TEST_SECONDS=3 LUA_PATH="$PWD/lib/?.lua;;" LUA_CPATH="$PWD/$build/luajit/?.so;;" \
+    NIGHTLY_TEST_SECONDS=3 LUA_PATH="$PWD/lib/?.lua;;" LUA_CPATH="$build/luajit/?.so;;" \
     python3 -B spec/support/server.py nginx "$dir" &
 nginx=$!
 await "$nginx" test -f "$dir/nginx.pid"

@@ -415,7 +415,17 @@ end)
 
 describe("demo.sh", function()
     it("shows the gateway at work", function()
-        local output, status = process.run { "env", "-u", "BUILD", FOLDER .. "demo.sh" }
+        -- With AddressSanitizer's library preloaded curl hangs; it is not what is tested.
+        local folder = process.temporary_directory()
+        local curl = process.check { "sh", "-c", "command -v curl" }
+        process.write(folder .. "/curl", "#!/bin/sh\nexec env -u LD_PRELOAD " ..
+            process.quote(curl:gsub("\n$", "")) .. ' "$@"\n')
+        process.check { "chmod", "+x", folder .. "/curl" }
+        local output, status = process.run {
+            "env", "BUILD=" .. gateway.build(), "PATH=" .. folder .. ":" .. os.getenv "PATH",
+            FOLDER .. "demo.sh",
+        }
+        process.remove(folder)
         assert.equal(0, status, output)
         local seen = {}
         for code in output:gmatch "\nHTTP (%d+)\n" do

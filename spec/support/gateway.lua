@@ -68,12 +68,17 @@ function gateway.load_modules()
     return table.concat(lines, "\n")
 end
 
+-- The build folder.
+function gateway.build()
+    local here = assert(package.searchpath("zenlayer", package.cpath))
+    return assert(here:match "^(.+)/[^/]+/zenlayer%.so$", here)
+end
+
 -- The environment that makes `require` find the module: what ;; in lua_package_path stands for.
 function gateway.paths()
-    local here = assert(package.searchpath("zenlayer", package.cpath))
-    local build = assert(here:match "^(.+)/[^/]+/zenlayer%.so$", here)
     return {
-        LUA_PATH = lfs.currentdir() .. "/lib/?.lua;;", LUA_CPATH = build .. "/luajit/?.so;;",
+        LUA_PATH = lfs.currentdir() .. "/lib/?.lua;;",
+        LUA_CPATH = gateway.build() .. "/luajit/?.so;;",
     }
 end
 
