@@ -364,7 +364,8 @@ describe("every night the gateway", function()
                 timer = { at = function(given) seconds = given return true end },
             },
         }, { __index = _G })
-        assert(loadfile(FOLDER .. "instances.lua", "t", environment))().start_nightly()
+        local path = FOLDER .. "instances.lua"
+        assert(load(process.read(path), "@" .. path, "t", environment))().start_nightly()
         return seconds
     end
 

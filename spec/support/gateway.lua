@@ -159,16 +159,17 @@ function gateway.start(pieces)
         count = pieces.workers or 1, from = 0,
     }, gateway)
     -- The port answers before nginx has read its configuration: the process id is written after.
-    local pid_file = self.directory .. "/nginx.pid"
-    pcall(process.await, function()
-        return lfs.attributes(pid_file) or not started:alive()
+    local ok, why = pcall(process.await, function()
+        return lfs.attributes(self.directory .. "/nginx.pid") or not started:alive()
     end, "nginx")
-    if not lfs.attributes(pid_file) or not started:alive() then
+    if ok and started:alive() then
+        ok, why = pcall(self.await_workers, self)
+    end
+    if not ok or not started:alive() then
         local said = self:log() .. process.read(self.directory .. "/messages")
         started:stop()
-        error("nginx did not start: " .. said, 2)
+        error("nginx did not start: " .. (ok and "" or tostring(why) .. "\n") .. said, 2)
     end
-    self:await_workers()
     return self
 end
 

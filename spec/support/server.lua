@@ -37,7 +37,7 @@ end
 -- Whether it still runs. (Once ended it is a zombie, until it is stopped.)
 function server:alive()
     local file = io.open("/proc/" .. self.pid .. "/stat")
-    local state = file and (file:read "a" or ""):match "^%d+ %b() (%a)"
+    local state = file and (file:read "*a" or ""):match "^%d+ %b() (%a)"
     if file then
         file:close()
     end
@@ -50,13 +50,13 @@ function server:children(all)
     local found = {}
     for name in lfs.dir "/proc" do
         local stat = name:find "^%d+$" and io.open("/proc/" .. name .. "/stat")
-        local parent = stat and (stat:read "a" or ""):match "^%d+ %b() %a (%d+)"
+        local parent = stat and (stat:read "*a" or ""):match "^%d+ %b() %a (%d+)"
         if stat then
             stat:close()
         end
         if tonumber(parent) == self.pid then
             local title = io.open("/proc/" .. name .. "/cmdline")
-            local text = title and title:read "a" or ""
+            local text = title and title:read "*a" or ""
             if title then
                 title:close()
             end
