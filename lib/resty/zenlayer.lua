@@ -497,7 +497,7 @@ client.call = method "prepare"
 
 --- No call may be begun any more. Connections in the pool close by themselves.
 function client:close()
-    bare_methods.close(getmetatable(self) == client and self.core or self)
+    return protect(pcall(bare_methods.close, getmetatable(self) == client and self.core or self))
 end
 
 function client:__tostring()
