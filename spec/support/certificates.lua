@@ -62,4 +62,51 @@ function certificates.self_signed(directory, name, from, to)
     end
 end
 
+local CHAIN = [[
+[req]
+prompt = no
+distinguished_name = subject
+[subject]
+CN = %s
+[authority]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign, cRLSign
+[server]
+basicConstraints = critical, CA:FALSE
+subjectAltName = DNS:localhost, DNS:127.0.0.1, IP:127.0.0.1
+]]
+
+-- In `directory`: root.pem, an authority, and chain.pem with chain-key.pem, for a server; between
+-- the two are so many other authorities, all of them in chain.pem.
+function certificates.chain(directory, between)
+    local above = "root"
+    local certificate = ""
+    for i = 0, between + 1 do
+        local name = i == 0 and "root" or i <= between and "between" .. i or "chain"
+        local path = directory .. "/" .. name
+        process.write(path .. ".cnf", CHAIN:format(name))
+        process.check {
+            "openssl", "req", "-new", "-config", path .. ".cnf", "-newkey", "ec", "-pkeyopt",
+            "ec_paramgen_curve:P-256", "-nodes", "-keyout", path .. "-key.pem", "-out",
+            path .. ".csr",
+        }
+        local words = {
+            "openssl", "x509", "-req", "-in", path .. ".csr", "-out", path .. ".pem", "-days", "30",
+            "-extfile", path .. ".cnf", "-extensions", name == "chain" and "server" or "authority",
+            "-set_serial", tostring(i + 1),
+        }
+        local signer = i == 0 and { "-signkey", path .. "-key.pem" } or {
+            "-CA", directory .. "/" .. above .. ".pem", "-CAkey",
+            directory .. "/" .. above .. "-key.pem",
+        }
+        table.move(signer, 1, #signer, #words + 1, words)
+        process.check(words)
+        if i > 0 then
+            certificate = process.read(path .. ".pem") .. certificate
+        end
+        above = name
+    end
+    process.write(directory .. "/chain.pem", certificate)
+end
+
 return certificates
