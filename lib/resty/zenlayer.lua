@@ -100,8 +100,9 @@ end
 -- An exchange is { n =, request = its bytes, target =, sock =, deadline =, connect_deadline =,
 -- connected =, sent = whether bytes of it may have left }. What goes wrong is nil, code, message.
 
+-- A tick longer: where the time is the operation's deadline, the core has to see that it has passed.
 local function set_timeout(sock, seconds)
-    sock:settimeout(seconds > 0.001 and seconds * 1000 or 1)
+    sock:settimeout((seconds > 0 and seconds + TICK_S or TICK_S) * 1000)
 end
 
 local function explain(exchange, message)
@@ -228,6 +229,25 @@ local function exchange_bytes(exchange)
     return answer
 end
 
+--- semaphores -------------------------------------------------------------------------------------
+
+-- They are used again, and never collected: nginx's Lua module (0.10.23) looks at one once more after
+-- it has resumed who waited for it.
+local semaphores = {}
+
+local function take_semaphore()
+    local taken = semaphores[#semaphores]
+    semaphores[#semaphores] = nil
+    return taken or semaphore.new(0)
+end
+
+local function give_back(taken)
+    while taken:count() > 0 do
+        taken:wait(0)
+    end
+    semaphores[#semaphores + 1] = taken
+end
+
 --- driving an operation --------------------------------------------------------------------------
 
 -- A run waits on its semaphore, which most runs never need.
@@ -283,7 +303,7 @@ end
 -- A light thread of a run: carries out what it is given, one after another. nginx's list of a
 -- request's threads only grows, so they are used again.
 local function work(run, exchange)
-    local worker = { thread = coroutine.running(), wake = semaphore.new(0) }
+    local worker = { thread = coroutine.running(), wake = take_semaphore() }
     run.workers = run.workers or {}
     run.workers[worker] = true
     run.idle = run.idle or {}
@@ -323,9 +343,14 @@ local function start(run, exchange)
     end
 end
 
+local function dismiss(run, worker)
+    run.workers[worker] = nil
+    kill(worker.thread)
+    give_back(worker.wake)
+end
+
 local function stop(run, exchange)
-    run.workers[exchange.worker] = nil
-    kill(exchange.worker.thread)
+    dismiss(run, exchange.worker)
     pcall(exchange.sock.close, exchange.sock)
 end
 
@@ -379,7 +404,7 @@ local function pause(run, kind, seconds)
         free_aborted(client, time)
         seconds = math.min(seconds, LOOK_S)
     end
-    run.wake = run.wake or semaphore.new(0)
+    run.wake = run.wake or take_semaphore()
     run.wake:wait(math.max(0.001, math.min(seconds, due - time)))
     run.starved = false
     expire(run, now())
@@ -448,7 +473,11 @@ local function carry(client, op)
         stop(run, exchange)
     end
     for worker in pairs(run.workers or {}) do
-        kill(worker.thread)
+        dismiss(run, worker)
+    end
+    if run.wake then
+        give_back(run.wake)
+        run.wake = nil
     end
     if run.raised or not ok then
         return error(run.raised and run.raised[1] or err, 0)

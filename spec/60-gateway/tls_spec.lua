@@ -1,267 +1,270 @@
--- Who is trusted, which name is meant, and where it is: what nginx.conf says, and connect_to.
+-- Who is trusted by a gateway, and names: resolved, not to be found, and never answered.
 local certificates = require "certificates"
 local dns = require "dns"
+local expect = require "expect"
 local process = require "process"
 local remote = require "remote"
 local sandbox = require "sandbox"
 local server = require "server"
 
-local NAME = "api.zenlayer.test"
-local UNSENT = { outcome = "not_sent", retryable = false, attempts = 1 }
+local SECONDS = 5 * process.slowness -- what must be over soon is over by then
 
-local function with(expected)
-    local all = {}
-    for name, value in pairs(UNSENT) do
-        all[name] = value
-    end
-    for name, value in pairs(expected) do
-        all[name] = value
-    end
-    return all
-end
-
-local function names(text, ...)
-    for _, word in ipairs { ... } do
-        assert(text:find(word, 1, true), word .. " is not in: " .. text)
-    end
-end
-
--- In `directory`: root.pem, and chain.pem for 127.0.0.1, which is three signatures away from it,
--- with leaf-key.pem.
-local function make_chain(directory)
-    local function openssl(...)
-        process.check { "openssl", ... }
-    end
-    local function sign(name, extension, by)
-        local path = directory .. "/" .. name
-        process.write(path .. ".ext", extension)
-        openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-            "-subj", "/CN=" .. name, "-keyout", path .. "-key.pem", "-out", path .. ".csr")
-        local words = {
-            "x509", "-req", "-in", path .. ".csr", "-days", "30", "-extfile", path .. ".ext",
-            "-out", path .. ".pem",
-        }
-        local signer = { "-signkey", path .. "-key.pem" }
-        if by then
-            signer = {
-                "-CA", directory .. "/" .. by .. ".pem", "-CAkey",
-                directory .. "/" .. by .. "-key.pem", "-CAcreateserial",
-            }
-        end
-        openssl(table.unpack(table.move(signer, 1, #signer, #words + 1, words)))
-    end
-    local ca = "basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign\n"
-    sign("root", ca)
-    sign("middle", ca, "root")
-    sign("second", ca, "middle")
-    sign("leaf", "subjectAltName=DNS:127.0.0.1\n", "second")
-    local chain = ""
-    for _, name in ipairs { "leaf", "second", "middle" } do
-        chain = chain .. process.read(directory .. "/" .. name .. ".pem")
-    end
-    process.write(directory .. "/chain.pem", chain)
-end
-
-describe("without trust", function()
-    it("a call names the directives", function()
-        local box = sandbox.start()
-        remote.with(box, { ca_file = false }, function(front)
-            for method, arguments in pairs { call = "Echo", stop_instances = { "a" } } do
-                local client = front:first()
-                local response, err = client[method](client, arguments)
-                remote.failure(with { code = "TLS_VERIFY_FAILED", kind = "network" }, response, err)
-                names(err.message, "lua_ssl_trusted_certificate", "lua_ssl_verify_depth",
-                    box.endpoint)
-            end
-            assert.equal(0, #box:requests())
-        end)
-    end)
-end)
-
-describe("the certificate", function()
-    local box, directory
+describe("a gateway and the certificate of", function()
+    local box, front, directory
 
     setup(function()
         box = sandbox.start { "--certificate-name", "console.zenlayer.com" }
         directory = process.temporary_directory()
+        certificates.make(directory)
+        certificates.self_signed(directory, "self")
+        certificates.self_signed(directory, "expired", "20200101000000Z", "20200201000000Z")
+        certificates.self_signed(directory, "future", "20900101000000Z", "20910101000000Z")
+        front = remote.start(box)
     end)
     teardown(function()
+        front:stop()
         box:stop()
         process.remove(directory)
     end)
+    before_each(function()
+        box:faults {}
+    end)
 
-    -- What a call comes to at a server with this certificate, trusting that file.
-    local function at_server(name, ca_file, more)
-        local other = server.start("scripted", {
-            cert = directory .. "/" .. name .. ".pem", key = directory .. "/" .. (
-                name == "chain" and "leaf" or name) .. "-key.pem",
-        })
-        local front = remote.start(box, { ca_file = ca_file, http = more })
-        local response, err = front:client({
-            endpoint = "https://127.0.0.1:" .. other.port, max_attempts = 3,
-        }):call "StopThings"
-        local requests = #other:events "request"
-        front:stop()
+    -- One call, with these certificates trusted, to a server with that one: what came of it, and
+    -- how many requests and connections there were. nginx may log errors that are expected.
+    local function call(trusted, options, expected)
+        local other = server.start("scripted", options)
+        local at = setmetatable({
+            endpoint = "https://127.0.0.1:" .. other.port,
+            ca_file = directory .. "/" .. trusted .. ".pem",
+        }, sandbox)
+        local gate = remote.start(at, { options = { max_attempts = 2 } })
+        local response, err = gate:first():call "Echo"
+        local requests, connections = #other:events "request", #other:events "connection"
         other:stop()
-        return response, err, requests
+        gate:stop(expected)
+        return response, err, requests, connections
     end
 
-    it("is trusted if it is named", function()
-        certificates.self_signed(directory, "own")
-        local response, err = at_server("own", directory .. "/own.pem")
-        assert(response, tostring(err))
+    local function tls(name, minimum, maximum)
+        return {
+            cert = directory .. "/" .. name .. ".pem", key = directory .. "/" .. name .. "-key.pem",
+            minimum = minimum, maximum = maximum,
+        }
+    end
+
+    local function not_trusted(response, err, requests, connections)
+        remote.failure({
+            kind = "network", code = "TLS_VERIFY_FAILED", outcome = "not_sent", attempts = 1,
+            retryable = false,
+        }, response, err)
+        assert.is_truthy(err.message:find("lua_ssl_trusted_certificate", 1, true))
+        assert.equal(0, requests)
+        assert.equal(1, connections)
+    end
+
+    it("a server that is trusted: it is talked to", function()
+        local response, err, requests = call("ca", tls "server")
+        expect.success(response, err)
+        assert.equal(1, requests)
     end)
 
-    it("that nobody vouches for is refused, once", function()
-        certificates.self_signed(directory, "own")
-        local response, err, requests = at_server("own", box.ca_file)
-        remote.failure(with { code = "TLS_VERIFY_FAILED" }, response, err)
+    it("somebody else's authority: it is not", function()
+        not_trusted(call("self", tls "server"))
+    end)
+
+    it("nobody but itself: it is not", function()
+        not_trusted(call("ca", tls "self"))
+    end)
+
+    it("the past: it is not, though it is trusted", function()
+        not_trusted(call("expired", tls "expired"))
+    end)
+
+    it("the future: it is not, though it is trusted", function()
+        not_trusted(call("future", tls "future"))
+    end)
+
+    it("another name: it is not, wherever connect_to leads", function()
+        for _, name in ipairs { "other.zenlayer.com", "zenlayer.com", "127.0.0.2", "[::1]" } do
+            remote.failure({
+                kind = "network", code = "TLS_VERIFY_FAILED", outcome = "not_sent", attempts = 1,
+            }, front:client {
+                endpoint = "https://" .. name, connect_to = "127.0.0.1:" .. box.port,
+            }:call "Echo")
+        end
+        assert.equal(0, #box:requests())
+    end)
+
+    it("that name: it is talked to where connect_to leads, also over a kept connection", function()
+        local client = front:client {
+            endpoint = "https://console.zenlayer.com", connect_to = "127.0.0.1:" .. box.port,
+        }
+        expect.success(client:stop_instances(box:ids(1)))
+        expect.success(client:stop_instances(box:ids(1)))
+        local requests = box:requests()
+        assert.equal(2, #requests)
+        assert.equal("console.zenlayer.com", requests[1].host)
+        assert.is_true(requests[1].verified)
+        assert.equal(1, #box:connections())
+        -- A connection on which one name was verified is not taken for another.
+        remote.failure({ code = "TLS_VERIFY_FAILED", outcome = "not_sent" }, front:client {
+            endpoint = "https://other.zenlayer.com", connect_to = "127.0.0.1:" .. box.port,
+        }:call "Echo")
+        assert.equal(2, #box:requests())
+    end)
+
+    it("a server that knows TLS 1.2 alone: it is talked to", function()
+        expect.success(call("ca", tls("server", "TLSv1_2", "TLSv1_2")))
+    end)
+
+    it("a server that knows TLS 1.1 at best: it is not", function()
+        local response, err, requests = call("ca", tls("server", "TLSv1", "TLSv1_1"),
+            { "SSL_do_handshake%(%) failed" })
+        remote.failure({
+            kind = "network", code = "TLS_FAILED", outcome = "not_sent", attempts = 2,
+        }, response, err)
         assert.equal(0, requests)
     end)
 
-    it("that has expired is refused", function()
-        certificates.self_signed(directory, "old", "20200101000000Z", "20210101000000Z")
-        local response, err, requests = at_server("old", directory .. "/old.pem")
-        remote.failure(with { code = "TLS_VERIFY_FAILED" }, response, err)
-        names(err.message, "expired")
+    it("a server without TLS: it is not talked to", function()
+        local response, err, requests, connections = call("ca", { impatient = true },
+            { "SSL_do_handshake%(%) failed" })
+        remote.failure({
+            kind = "network", code = "TLS_FAILED", outcome = "not_sent", attempts = 2,
+        }, response, err)
         assert.equal(0, requests)
-    end)
-
-    it("may be as far from its root as lua_ssl_verify_depth says, and no farther", function()
-        make_chain(directory)
-        local response, err = at_server("chain", directory .. "/root.pem",
-            "lua_ssl_verify_depth 1;")
-        remote.failure(with { code = "TLS_VERIFY_FAILED" }, response, err)
-        names(err.message, "lua_ssl_verify_depth")
-        response, err = at_server("chain", directory .. "/root.pem", "lua_ssl_verify_depth 5;")
-        assert(response, tostring(err))
-    end)
-
-    it("has to be for the endpoint's name, not for what is dialled", function()
-        local other = sandbox.start { "--certificate-name", "console.zenlayer.com" }
-        remote.with(other, {}, function(front)
-            local dialled = "127.0.0.1:" .. front.box.port
-            local response, err = front:client({
-                endpoint = "https://console.zenlayer.com", connect_to = dialled,
-            }):call("Echo", { n = 1 })
-            assert.equal(1, response and response.params.n, tostring(err))
-            assert.equal("console.zenlayer.com", front.box:requests()[1].host)
-            response, err = front:client({
-                endpoint = "https://other.zenlayer.com", connect_to = dialled,
-            }):call "Echo"
-            remote.failure(with { code = "TLS_VERIFY_FAILED" }, response, err)
-            names(err.message, "other.zenlayer.com", "host mismatch")
-            -- One that was verified for a name is not taken for another.
-            response = front:client({
-                endpoint = "https://console.zenlayer.com", connect_to = dialled,
-            }):call("Echo", { n = 2 })
-            assert.equal(2, response.params.n)
-        end)
-    end)
-
-    it("is asked for: what speaks no TLS is TLS_FAILED, and tried again", function()
-        local other = server.start("scripted", { impatient = true })
-        local front = remote.start(box)
-        local response, err = front:client({
-            endpoint = "https://127.0.0.1:" .. other.port, max_attempts = 2,
-        }):call "Echo"
-        front:stop { "SSL_do_handshake%(%) failed" }
-        other:stop()
-        remote.failure({ code = "TLS_FAILED", outcome = "not_sent", attempts = 2 }, response, err)
+        assert.equal(2, connections)
     end)
 end)
 
-describe("a name", function()
-    local box, resolver
+describe("a gateway and a name", function()
+    local box, known, front
 
     setup(function()
-        box = sandbox.start { "--certificate-name", NAME }
-        resolver = dns.start { [NAME] = { "127.0.0.1" } }
+        box = sandbox.start { "--certificate-name", "api.test" }
+        known = dns.start { ["api.test"] = { "127.0.0.1" } }
+        front = remote.start(box, {
+            resolver = known.address .. " ipv6=off", http = "resolver_timeout 5s;",
+        })
     end)
     teardown(function()
-        resolver:stop()
+        front:stop()
+        known:stop()
         box:stop()
     end)
     before_each(function()
         box:faults {}
-        resolver:set {}
+        known:set {}
     end)
 
-    -- Call f with a client of the endpoint NAME, or another.
-    local function with_client(f, options, pieces)
-        local all = { resolver = resolver.address .. " ipv6=off valid=1s" }
-        for name, value in pairs(pieces or {}) do
-            all[name] = value or nil
+    local function client(name, options)
+        local all = { endpoint = ("https://%s:%d"):format(name, box.port), connect_timeout = 0.5 }
+        for option, value in pairs(options or {}) do
+            all[option] = value
         end
-        local given = { endpoint = ("https://%s:%d"):format(NAME, box.port) }
-        for name, value in pairs(options or {}) do
-            given[name] = value
-        end
-        local front = remote.start(box, all)
-        local ok, err = pcall(f, front:client(given))
-        front:stop()
-        if not ok then
-            error(err, 0)
-        end
+        return front:client(all)
     end
 
-    it("is resolved by the resolver, and a kept connection asks no more", function()
-        with_client(function(client)
-            assert.is_true(client:run [[
-                for i = 1, 10 do
-                    assert(client:call("Echo", { i = i }))
-                    ngx.sleep(0.15)
-                end
-                return true
-            ]])
-            assert.equal(1, #box:connections())
-            assert.same({ NAME }, resolver:questions())
-        end)
+    it("that is known", function()
+        local far = client("api.test", { connect_timeout = SECONDS })
+        expect.success(far:stop_instances(box:ids(250)))
+        local requests = box:requests()
+        assert.equal(3, #requests)
+        assert.equal("api.test:" .. box.port, requests[1].host)
+        assert.is_true(#known:questions() >= 1)
+        -- Over kept connections it need not be asked for.
+        known:set { silent = true }
+        for _ = 1, 3 do
+            expect.success(far:call "Echo")
+        end
     end)
 
-    it("without a resolver is NOT_CONFIGURED, which names the directive", function()
-        with_client(function(client)
-            local response, err = client:call "Echo"
-            remote.failure(with { code = "NOT_CONFIGURED", kind = "argument" }, response, err)
-            names(err.message, "directive resolver", NAME)
-        end, {}, { resolver = false })
+    it("that does not exist", function()
+        local err = remote.failure({
+            kind = "network", code = "RESOLVE_FAILED", outcome = "not_sent", attempts = 2,
+            retryable = true,
+        }, client("nowhere.test", { max_attempts = 2 }):call "Echo")
+        assert.is_truthy(err.message:find("nowhere.test", 1, true))
+        err = remote.failure({ code = "RESOLVE_FAILED", outcome = "not_sent" },
+            client("nowhere.test", { max_attempts = 1 }):stop_instances(box:ids(150)))
+        for _, batch in ipairs(err.batches) do
+            assert.equal("not_sent", batch.outcome)
+        end
+        assert.equal(0, #box:requests())
     end)
 
-    it("that does not exist is RESOLVE_FAILED, tried again", function()
-        with_client(function(client)
-            local response, err = client:stop_instances { "a", "b" }
-            remote.failure({
-                code = "RESOLVE_FAILED", kind = "network", outcome = "not_sent", attempts = 2,
-                retryable = true,
-            }, response, err)
-            assert.same({ "a", "b" }, err.batches[1].instance_ids)
-            assert.equal("not_sent", err.batches[1].outcome)
-        end, { endpoint = "https://nowhere.zenlayer.test:" .. box.port, max_attempts = 2 })
+    it("that the server fails to find", function()
+        known:set { failing = true }
+        remote.failure({ code = "RESOLVE_FAILED", outcome = "not_sent", attempts = 1 },
+            client("failing.test", { max_attempts = 1 }):call "Echo")
     end)
 
-    it("that is never answered holds no call up beyond connect_timeout", function()
-        resolver:set { silent = true }
-        with_client(function(client)
-            local began = process.now()
-            local response, err = client:call "Echo"
-            local seconds = process.now() - began
-            remote.failure({
-                code = "CONNECT_TIMEOUT", kind = "timeout", outcome = "not_sent", attempts = 1,
-            }, response, err)
-            assert.is_true(seconds < 5 * process.slowness, seconds)
-        end, { connect_timeout = 0.5, max_attempts = 1 }, { http = "resolver_timeout 20s;" })
+    it("that is never answered, no longer than connect_timeout", function()
+        known:set { silent = true }
+        for _, method in ipairs {
+            "call('Echo')", "stop_instances({ 'a', 'b' })", "describe_instances_status({ 'a' })",
+        } do
+            for attempts = 1, 2 do
+                -- A name of its own: nginx asks but once for one that it is asking for already.
+                local far = client("silent-" .. front.made .. ".test", { max_attempts = attempts })
+                local began = process.now()
+                local err = remote.failure({ outcome = "not_sent", attempts = attempts },
+                    far:run("return client:" .. method))
+                local seconds = process.now() - began
+                assert.is_true(err.code == "CONNECT_TIMEOUT" or err.code == "RESOLVE_FAILED")
+                assert.is_true(seconds < 2.5 * process.slowness, seconds)
+            end
+        end
+        assert.equal(0, #box:requests())
     end)
 
-    it("nor one with a deadline", function()
-        resolver:set { silent = true }
-        with_client(function(client)
-            local began = process.now()
-            local response, err = client:stop_instances({ "a" }, { deadline = 1 })
-            local seconds = process.now() - began
-            remote.failure({
-                code = "DEADLINE_EXCEEDED", kind = "timeout", outcome = "not_sent",
-            }, response, err)
-            assert.is_true(seconds < 6 * process.slowness, seconds)
-        end, { connect_timeout = 15 }, { http = "resolver_timeout 20s;" })
+    it("that is never answered, for many batches", function()
+        known:set { silent = true }
+        local ids = box:ids(850)
+        local began = process.now()
+        local err = remote.failure({ outcome = "not_sent" },
+            client("silent-batches.test", { max_attempts = 1 })
+                :run("return client:stop_instances(..., { on_error = 'continue' })", ids))
+        assert.is_true(process.now() - began < SECONDS)
+        expect.partition(ids, err.batches)
+    end)
+
+    it("that is never answered, up to the deadline, and nothing is told to be sent", function()
+        known:set { silent = true }
+        local began = process.now()
+        local err = remote.failure({
+            kind = "timeout", code = "DEADLINE_EXCEEDED", outcome = "not_sent",
+        }, client("silent-deadline.test", { connect_timeout = 15 })
+            :run("return client:stop_instances(..., { deadline = 1 })", box:ids(1)))
+        assert.is_true(process.now() - began < 6 * process.slowness)
+        assert.equal("not_sent", err.batches[1].outcome)
+    end)
+
+    it("that is answered late", function()
+        known:set { delay = 0.3 }
+        expect.success(client("api.test", { connect_timeout = SECONDS }):call "Echo")
+    end)
+
+    it("that is never answered holds up nobody else", function()
+        known:set { silent = true }
+        local stuck = client("silent-alone.test", { max_attempts = 1, connect_timeout = 3 })
+            :begin "return client:call 'Echo'"
+        local began = process.now()
+        for _ = 1, 5 do
+            expect.success(front:first():call "Echo")
+        end
+        assert.is_true(process.now() - began < 2.5 * process.slowness)
+        remote.failure({ outcome = "not_sent" }, stuck:result())
+    end)
+
+    it("after it was not answered can be called again", function()
+        known:set { silent = true }
+        local far = client("api.test", { max_attempts = 1, connect_to = "other.test:" .. box.port })
+        remote.failure({ outcome = "not_sent" }, far:call "Echo")
+        known:set { names = { ["api.test"] = { "127.0.0.1" }, ["other.test"] = { "127.0.0.1" } } }
+        process.await(function()
+            return (far:call "Echo")
+        end, "a call that gets its name", 10)
     end)
 end)
