@@ -100,7 +100,7 @@ end
 -- An exchange is { n =, request = its bytes, target =, sock =, deadline =, connect_deadline =,
 -- connected =, sent = whether bytes of it may have left }. What goes wrong is nil, code, message.
 
--- A tick longer: where the time is the operation's deadline, the core has to see that it has passed.
+-- A tick longer: where the time is the operation's deadline, the core has to see it passed.
 local function set_timeout(sock, seconds)
     sock:settimeout((seconds > 0 and seconds + TICK_S or TICK_S) * 1000)
 end
@@ -231,7 +231,7 @@ end
 
 --- semaphores -------------------------------------------------------------------------------------
 
--- They are used again, and never collected: nginx's Lua module (0.10.23) looks at one once more after
+-- They are used again, and never collected: nginx's Lua module (0.10.23) looks at one again after
 -- it has resumed who waited for it.
 local semaphores = {}
 
