@@ -123,8 +123,8 @@ def scripted(directory, log, options):
 
     options: cert, key (TLS), minimum, maximum (TLS versions), impatient (true: whatever comes first
     is a bad request), deaf (so many connections at first are taken, and nothing is done), script: a list of steps {"send": text,
-    a character for each byte; "more": text that is sent a moment later; "then": "keep", "close" or
-    "reset"}. @OK@ in a text is a good answer.
+    a character for each byte; "more": text that is sent a moment later; "for_ever": text that is sent
+    until the client leaves; "then": "keep", "close" or "reset"}. @OK@ in a text is a good answer.
     """
     context = None
     if "cert" in options:
@@ -153,6 +153,8 @@ def scripted(directory, log, options):
             if "more" in step:
                 time.sleep(0.03)
                 sock.sendall(step["more"].encode("latin-1"))
+            while "for_ever" in step:
+                sock.sendall(step["for_ever"].encode("latin-1") * 100)
             end = step.get("then", "keep")
             if end != "keep":
                 if end == "reset":
