@@ -192,7 +192,8 @@ static int o_step(lua_State *L) {
     return count;
 }
 
-/* op:step_http() → the same, but "send", n, the request as the bytes of HTTP/1.1, timeout. */
+/* op:step_http() → the same, but "send", n, the request as the bytes of HTTP/1.1, timeout, and when
+ * that is over, in seconds by core.monotonic. */
 static int o_step_http(lua_State *L) {
     const zlb_job *job = check_prepared(L);
     zl_moment now;
@@ -200,8 +201,10 @@ static int o_step_http(lua_State *L) {
     int count = step(L, job, &now, &next);
     if (count == 0) {
         push_bytes(L, next.request);
-        lua_pushnumber(L, (lua_Number)attempt_ms(job->op, &now) / 1000);
-        count = 4;
+        int64_t left_ms = attempt_ms(job->op, &now);
+        lua_pushnumber(L, (lua_Number)left_ms / 1000);
+        lua_pushnumber(L, (lua_Number)(now.mono_ms + left_ms) / 1000);
+        count = 5;
     }
     return count;
 }

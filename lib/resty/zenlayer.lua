@@ -19,6 +19,7 @@ local semaphore = require "ngx.semaphore"
 local find, match = string.find, string.match
 -- The clock of the core: what it says of deadlines is measured by that.
 local now, get_phase = core.monotonic, ngx.get_phase
+local update_time = ngx.update_time
 local spawn, kill = ngx.thread.spawn, ngx.thread.kill
 local tcp = ngx.socket.tcp
 
@@ -100,8 +101,10 @@ end
 -- An exchange is { n =, request = its bytes, target =, sock =, deadline =, connect_deadline =,
 -- connected =, sent = whether bytes of it may have left }. What goes wrong is nil, code, message.
 
--- A tick longer: where the time is the operation's deadline, the core has to see it passed.
+-- A tick longer: where the time is the operation's deadline, the core has to see it passed. nginx's
+-- timers count from when it last looked at its clock, so it has to look.
 local function set_timeout(sock, seconds)
+    update_time()
     sock:settimeout((seconds > 0 and seconds + TICK_S or TICK_S) * 1000)
 end
 
@@ -320,11 +323,11 @@ local function work(run, exchange)
     end
 end
 
-local function new_exchange(run, n, request, timeout)
-    local target, began = run.client.target, now()
+local function new_exchange(run, n, request, timeout, deadline)
+    local target, began = run.client.target, deadline - timeout
     local exchange = {
         n = n, target = target, request = request, sock = tcp(), sent = false, connected = false,
-        deadline = began + timeout, timeout = timeout,
+        deadline = deadline, timeout = timeout,
         connect_deadline = began + math.min(target.connect_timeout, timeout),
     }
     run.exchanges[exchange] = true
@@ -361,8 +364,8 @@ local function expire(run, time)
     local due, one_was = math.huge, false
     for exchange in pairs(run.exchanges) do
         local limit = exchange.connected and exchange.deadline or exchange.connect_deadline
-        if limit - time > TICK_S then
-            due = math.min(due, limit + TICK_S)
+        if limit > time then
+            due = math.min(due, limit)
         else
             stop(run, exchange)
             local code = exchange.connected and "TIMEOUT" or "CONNECT_TIMEOUT"
@@ -407,7 +410,12 @@ local function pause(run, kind, seconds)
     run.wake = run.wake or take_semaphore()
     run.wake:wait(math.max(0.001, math.min(seconds, due - time)))
     run.starved = false
-    expire(run, now())
+    -- At a deadline the core must not be asked before its clock and this one say the same.
+    due = expire(run, now())
+    while due and due - now() < TICK_S do
+        ngx.sleep(TICK_S)
+        due = expire(run, now())
+    end
 end
 
 -- Whether the run may carry an exchange out by itself, in place of a light thread: nothing is to be
@@ -423,7 +431,7 @@ end
 local function drive(run)
     local op, fresh = run.op, nil -- fresh: an exchange that was not begun
     while not run.raised do
-        local kind, n, request, timeout = op:step_http()
+        local kind, n, request, timeout, deadline = op:step_http()
         if fresh and kind == "done" then -- its time is over
             run.exchanges[fresh] = nil
         elseif fresh then
@@ -438,7 +446,7 @@ local function drive(run)
         if kind == "done" then
             return
         elseif kind == "send" then
-            fresh = new_exchange(run, n, request, timeout)
+            fresh = new_exchange(run, n, request, timeout, deadline)
             if run.was_woken then -- there may be places for more
                 run.was_woken = false
                 wake_next(run.client)
