@@ -116,12 +116,12 @@ local function connect_failed(exchange, err)
     if find(err, "no resolver defined", 1, true) then
         return nil, "NOT_CONFIGURED",
             explain(exchange, err .. ": nginx.conf needs the directive resolver")
+    elseif err == "timeout" then
+        return nil, "CONNECT_TIMEOUT", explain(exchange, "not connected in time")
     elseif exchange.target.proxy then
         return nil, "PROXY_FAILED", explain(exchange, "no connection to the proxy: " .. err)
     elseif find(err, "could not be resolved", 1, true) then
         return nil, "RESOLVE_FAILED", explain(exchange, err)
-    elseif err == "timeout" then
-        return nil, "CONNECT_TIMEOUT", explain(exchange, "not connected in time")
     end
     return nil, "CONNECT_FAILED", explain(exchange, err)
 end
