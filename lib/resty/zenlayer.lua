@@ -28,6 +28,8 @@ local IDLE_MS = 50000
 -- An operation that waits for a place in the client looks again after so many seconds, though
 -- nobody woke it: who should have, may have been aborted.
 local LOOK_S = 0.25
+-- So long no exchange of a client begins or ends before aborted ones are collected.
+local QUIET_S = 1
 local RECEIVE_BYTES = 64 * 1024
 -- The core's clock has milliseconds.
 local TICK_S = 0.002
@@ -281,6 +283,7 @@ end
 local function report(run, exchange, answer, code, message)
     local ok, err
     run.exchanges[exchange] = nil
+    run.client.moved = now()
     if answer then
         ok, err = pcall(run.op.reply, run.op, exchange.n, answer.status, answer.head, answer.body)
     else
@@ -331,6 +334,7 @@ local function new_exchange(run, n, request, timeout, deadline)
         connect_deadline = began + math.min(target.connect_timeout, timeout),
     }
     run.exchanges[exchange] = true
+    run.client.moved = began
     return exchange
 end
 
@@ -378,8 +382,9 @@ local function expire(run, time)
     return not one_was and due or nil
 end
 
--- Requests of which the browser went away are stopped by nginx wherever they are; what they had in
--- flight would hold its place until it is collected.
+-- Requests of which the browser went away are stopped by nginx wherever they are, and nobody is
+-- told. What they had in flight holds its place until it is collected; where operations wait and
+-- nothing moves, that is not left to chance.
 local function free_aborted(client, time)
     for run in pairs(client.runs) do
         for exchange in pairs(run.exchanges) do
@@ -387,6 +392,10 @@ local function free_aborted(client, time)
                 report(run, exchange, nil, "CONNECTION_LOST", "the request was aborted")
             end
         end
+    end
+    if time - client.moved > QUIET_S then
+        client.moved = time
+        collectgarbage()
     end
 end
 
@@ -568,6 +577,7 @@ function zenlayer.new(options)
         waiting = {},
         first = 0,
         last = 0,
+        moved = 0,
     }, client)
 end
 
