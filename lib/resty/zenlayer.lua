@@ -28,8 +28,6 @@ local IDLE_MS = 50000
 -- An operation that waits for a place in the client looks again after so many seconds, though
 -- nobody woke it: who should have, may have been aborted.
 local LOOK_S = 0.25
--- So long no exchange of a client begins or ends before aborted ones are collected.
-local QUIET_S = 1
 local RECEIVE_BYTES = 64 * 1024
 -- The core's clock has milliseconds.
 local TICK_S = 0.002
@@ -283,7 +281,6 @@ end
 local function report(run, exchange, answer, code, message)
     local ok, err
     run.exchanges[exchange] = nil
-    run.client.moved = now()
     if answer then
         ok, err = pcall(run.op.reply, run.op, exchange.n, answer.status, answer.head, answer.body)
     else
@@ -334,7 +331,6 @@ local function new_exchange(run, n, request, timeout, deadline)
         connect_deadline = began + math.min(target.connect_timeout, timeout),
     }
     run.exchanges[exchange] = true
-    run.client.moved = began
     return exchange
 end
 
@@ -382,20 +378,27 @@ local function expire(run, time)
     return not one_was and due or nil
 end
 
--- Requests of which the browser went away are stopped by nginx wherever they are, and nobody is
--- told. What they had in flight holds its place until it is collected; where operations wait and
--- nothing moves, that is not left to chance.
+-- Whether its request was aborted: nginx stops what such a one does wherever it is, takes its
+-- connection away, and tells nobody. What goes on has a connection, or is making one in time.
+local function is_aborted(exchange, time)
+    if exchange.connected then
+        return not exchange.sock:getreusedtimes() or time > exchange.deadline + 1
+    end
+    return time > exchange.connect_deadline + 1
+end
+
+-- Give back the places that aborted requests hold.
 local function free_aborted(client, time)
+    if time - client.looked < LOOK_S then
+        return
+    end
+    client.looked = time
     for run in pairs(client.runs) do
         for exchange in pairs(run.exchanges) do
-            if time > exchange.deadline + 1 then
+            if is_aborted(exchange, time) then
                 report(run, exchange, nil, "CONNECTION_LOST", "the request was aborted")
             end
         end
-    end
-    if time - client.moved > QUIET_S then
-        client.moved = time
-        collectgarbage()
     end
 end
 
@@ -577,7 +580,7 @@ function zenlayer.new(options)
         waiting = {},
         first = 0,
         last = 0,
-        moved = 0,
+        looked = 0,
     }, client)
 end
 
