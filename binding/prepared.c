@@ -233,6 +233,7 @@ static zl_code check_code(lua_State *L, int index, zl_code otherwise) {
         ZL_CODE_PROXY_FAILED,    ZL_CODE_CONNECT_TIMEOUT, ZL_CODE_TLS_VERIFY_FAILED,
         ZL_CODE_CONNECTION_LOST, ZL_CODE_TIMEOUT,         ZL_CODE_RESPONSE_TOO_LARGE,
         ZL_CODE_BAD_RESPONSE,    ZL_CODE_WRONG_PHASE,     ZL_CODE_NOT_CONFIGURED,
+        ZL_CODE_CANCELLED,
     };
     if (lua_isnoneornil(L, index)) {
         return otherwise;
@@ -267,6 +268,15 @@ static int o_failed(lua_State *L) {
     return 1;
 }
 
+/* op:cancel([message]) → whether there was something to cancel. What is in flight may have been
+ * done; report its failure before, if more is known. */
+static int o_cancel(lua_State *L) {
+    const zlb_job *job = check_prepared(L);
+    zl_view message = lua_isnoneornil(L, 2) ? ZL_LIT("cancelled") : check_string(L, 2, "message");
+    lua_pushboolean(L, zl_operation_cancel(job->op, message));
+    return 1;
+}
+
 /* op:result() → what the blocking method returns, or raises; nil before the end. */
 static int o_result(lua_State *L) {
     (void)check_prepared(L);
@@ -279,7 +289,7 @@ static int o_gc(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"failed", o_failed}, {"reply", o_reply},         {"result", o_result},
+    {"cancel", o_cancel}, {"failed", o_failed},       {"reply", o_reply}, {"result", o_result},
     {"step", o_step},     {"step_http", o_step_http}, {NULL, NULL},
 };
 

@@ -440,9 +440,24 @@ local function may_wait_for(run, exchange, kind, seconds)
         and (target.is_address or target.pooled > 0)
 end
 
+-- The client was closed: nothing new begins, and nobody waits for what is under way.
+local function cancel(run)
+    for exchange in pairs(run.exchanges) do
+        if exchange.worker then
+            stop(run, exchange)
+        end
+        report(run, exchange, nil, "CANCELLED", "the client was closed")
+    end
+    run.op:cancel "the client was closed"
+end
+
 local function drive(run)
     local op, fresh = run.op, nil -- fresh: an exchange that was not begun
     while not run.raised do
+        if run.client.closed then
+            cancel(run)
+            fresh = nil
+        end
         local kind, n, request, timeout, deadline = op:step_http()
         if fresh and kind == "done" then -- its time is over
             run.exchanges[fresh] = nil
@@ -544,9 +559,17 @@ client.wait_until_stopped = method "prepare_wait_until_stopped"
 --- Any action. → response, request_id | nil, err
 client.call = method "prepare"
 
---- No call may be begun any more. Connections in the pool close by themselves.
+--- End what is under way, as CANCELLED, but for an operation that just waits for its one answer; no
+-- call may be begun any more. Connections in the pool close by themselves.
 function client:close()
-    return protect(pcall(bare_methods.close, getmetatable(self) == client and self.core or self))
+    if getmetatable(self) ~= client then
+        return protect(pcall(bare_methods.close, self))
+    end
+    self.closed = true
+    self.core:close()
+    for run in pairs(self.runs) do
+        wake(run)
+    end
 end
 
 function client:__tostring()
@@ -581,6 +604,7 @@ function zenlayer.new(options)
         first = 0,
         last = 0,
         looked = 0,
+        closed = false,
     }, client)
 end
 

@@ -217,3 +217,29 @@ describe("an operation's failed", function()
         refused({ code = "INVALID_ARGUMENT", where = "code" }, op.failed, op, n, "m", true, 7)
     end)
 end)
+
+describe("an operation's cancel", function()
+    it("ends it, with the truth about every id", function()
+        local client = core.new(KEY)
+        local list = {}
+        for i = 1, 250 do
+            list[i] = "i-" .. i
+        end
+        local op = client:prepare_stop_instances(list, { on_error = "continue" })
+        local _, first = op:step()
+        local _, second = op:step()
+        assert.is_true(op:reply(first, 200, nil,
+            '{"requestId":"T1","response":{"requestId":"T1"}}'))
+        assert.is_true(op:failed(second, "given up", false, "CANCELLED"))
+        op:step()
+        assert.is_true(op:cancel "enough")
+        assert.is_false(op:cancel())
+        assert.equal("done", (op:step()))
+        local err = refused({ code = "CANCELLED", kind = "cancelled", outcome = "unknown" },
+            op.result, op)
+        assert.same({ "accepted", "not_sent", "unknown" }, {
+            err.batches[1].outcome, err.batches[2].outcome, err.batches[3].outcome,
+        })
+        refused({ code = "INVALID_ARGUMENT", where = "message" }, op.cancel, op, {})
+    end)
+end)

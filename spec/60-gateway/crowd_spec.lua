@@ -110,6 +110,39 @@ describe("a client of many requests", function()
         assert.equal(2, connections())
     end)
 
+    it("ends what is under way when it is closed", function()
+        local client = front:client { max_concurrency = 2 }
+        box:faults { { fault = "delay", seconds = 20 } }
+        local began = process.now()
+        local under_way = { client:begin(STOP, box:ids(450)), client:begin(STOP, box:ids(250)) }
+        assert(process.await(function()
+            return #box:requests() >= 2
+        end, "the first requests"))
+        client:run "client:close()"
+        for _, request in ipairs(under_way) do
+            local response, err = request:result()
+            remote.failure({ code = "CANCELLED", kind = "cancelled" }, response, err)
+            for _, batch in ipairs(err.batches) do
+                assert.is_true(batch.outcome == "not_sent" or batch.outcome == "unknown")
+            end
+        end
+        assert.is_true(process.now() - began < 10 * process.slowness)
+        assert.equal(2, #box:requests())
+        local response, err = client:call "Echo"
+        remote.failure({ code = "CLIENT_CLOSED" }, response, err)
+    end)
+
+    it("may be closed by its own on_progress", function()
+        local client = front:client()
+        local response, err = client:run([[
+            return client:wait_until_stopped({ ... }, {
+                wait_min_delay = 0.05, wait_max_delay = 0.05,
+                on_progress = function() client:close() end,
+            })
+        ]], box:ids(1)[1])
+        remote.failure({ code = "CANCELLED" }, response, err)
+    end)
+
     it("opens one connection for a hundred calls, one after another", function()
         local client = front:client()
         assert.is_true(client:run [[
