@@ -353,7 +353,9 @@ local function dismiss(run, worker)
 end
 
 local function stop(run, exchange)
-    dismiss(run, exchange.worker)
+    if exchange.worker then -- or it was not begun
+        dismiss(run, exchange.worker)
+    end
     pcall(exchange.sock.close, exchange.sock)
 end
 
@@ -443,9 +445,7 @@ end
 -- The client was closed: nothing new begins, and nobody waits for what is under way.
 local function cancel(run)
     for exchange in pairs(run.exchanges) do
-        if exchange.worker then
-            stop(run, exchange)
-        end
+        stop(run, exchange)
         report(run, exchange, nil, "CANCELLED", "the client was closed")
     end
     run.op:cancel "the client was closed"
