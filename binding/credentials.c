@@ -47,8 +47,62 @@ static zl_signer *make_signer(lua_State *L, const source *s) {
     return signer;
 }
 
+/* The names in the environment, in the order in which they are looked for: those of the official
+ * command line, which calls a password a secret, and those of the official SDKs. */
+static const struct variables {
+    const char *id, *password, *other_password, *token; /* NULL: there is no such name */
+} variables[] = {
+    {"ZENLAYER_ACCESS_KEY_ID", "ZENLAYER_ACCESS_KEY_SECRET", "ZENLAYER_ACCESS_KEY_PASSWORD",
+     "ZENLAYER_TOKEN"},
+    {"ZENLAYERCLOUD_SECRET_KEY_ID", "ZENLAYERCLOUD_SECRET_KEY_PASSWORD", NULL, NULL},
+    {"ZENLAYERCLOUD_ACCESS_KEY_ID", "ZENLAYERCLOUD_ACCESS_KEY_PASSWORD", NULL, NULL},
+};
+
 static zl_view from_environment(const char *name) {
-    return zl_view_of(getenv(name));
+    return zl_view_of(name == NULL ? NULL : getenv(name));
+}
+
+/* The signer of the first names that are set; NULL if none is. */
+static zl_signer *find_in_environment(lua_State *L) {
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+        const struct variables *names = &variables[i];
+        source s = {
+            .place = "environment",
+            .id_name = names->id,
+            .password_name = names->password,
+            .token_name = names->token,
+            .id = from_environment(names->id),
+            .password = from_environment(names->password),
+            .token = from_environment(names->token),
+        };
+        zl_view other = from_environment(names->other_password);
+        if (s.password.len > 0 && other.len > 0 && !zl_view_equal(s.password, other)) {
+            (void)refuse(L, "%s: %s and %s are not the same", s.place, names->password,
+                         names->other_password);
+        }
+        s.password = s.password.len > 0 ? s.password : other;
+        if (is_complete(L, &s)) {
+            return make_signer(L, &s);
+        }
+    }
+    return NULL;
+}
+
+static int raise_missing(lua_State *L) {
+    int top = lua_gettop(L);
+    luaL_checkstack(L, 20, "zenlayer");
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+        lua_pushfstring(L, "%s%s with %s", i == 0 ? "" : ", or ", variables[i].id,
+                        variables[i].password);
+        if (variables[i].token != NULL) {
+            lua_pushfstring(L, ", or %s", variables[i].token);
+        }
+    }
+    lua_concat(L, lua_gettop(L) - top);
+    return zlb_raise(L, ZL_CODE_CREDENTIALS_MISSING, NULL,
+                     "no credentials: looked for the options access_key_id and "
+                     "access_key_password, or token, then in the environment for %s",
+                     lua_tostring(L, -1));
 }
 
 zl_signer *zlb_credentials_find(lua_State *L, int index) {
@@ -64,21 +118,9 @@ zl_signer *zlb_credentials_find(lua_State *L, int index) {
     if (is_complete(L, &options)) {
         return make_signer(L, &options);
     }
-    source environment = {
-        .place = "environment",
-        .id_name = "ZENLAYER_ACCESS_KEY_ID",
-        .password_name = "ZENLAYER_ACCESS_KEY_SECRET",
-        .token_name = "ZENLAYER_TOKEN",
-    };
-    environment.id = from_environment(environment.id_name);
-    environment.password = from_environment(environment.password_name);
-    environment.token = from_environment(environment.token_name);
-    if (is_complete(L, &environment)) {
-        return make_signer(L, &environment);
+    zl_signer *signer = find_in_environment(L);
+    if (signer == NULL) {
+        (void)raise_missing(L);
     }
-    (void)zlb_raise(L, ZL_CODE_CREDENTIALS_MISSING, NULL,
-                    "no credentials: looked for the options access_key_id and access_key_password, "
-                    "or token, then for %s and %s, or %s, in the environment",
-                    environment.id_name, environment.password_name, environment.token_name);
-    return NULL;
+    return signer;
 }

@@ -6,6 +6,11 @@ local process = require "process"
 local SECRET = "s3cr3t-va1ue"
 local ID, PASSWORD, TOKEN =
     "ZENLAYER_ACCESS_KEY_ID", "ZENLAYER_ACCESS_KEY_SECRET", "ZENLAYER_TOKEN"
+local OTHERS = {
+    "ZENLAYER_ACCESS_KEY_PASSWORD",
+    "ZENLAYERCLOUD_SECRET_KEY_ID", "ZENLAYERCLOUD_SECRET_KEY_PASSWORD",
+    "ZENLAYERCLOUD_ACCESS_KEY_ID", "ZENLAYERCLOUD_ACCESS_KEY_PASSWORD",
+}
 
 -- Prints what new says: "found", or the error's kind, code, outcome, message. Fails if the two
 -- modules do not say the same, or if a secret is in what they say.
@@ -38,6 +43,9 @@ print(tell(raised))
 
 local function new(environment, options)
     local all = { [ID] = false, [PASSWORD] = false, [TOKEN] = false, HOME = "/nonexistent" }
+    for _, name in ipairs(OTHERS) do
+        all[name] = false
+    end
     for name, value in pairs(environment) do
         all[name] = value
     end
@@ -116,6 +124,29 @@ describe("the environment", function()
         refused("CREDENTIALS_INVALID", { ID, PASSWORD }, { [ID] = "", [PASSWORD] = SECRET })
     end)
 
+    it("may say password in place of secret, but not two different ones", function()
+        assert.equal("found\n", new { [ID] = "ENV", [OTHERS[1]] = SECRET })
+        assert.equal("found\n", new { [ID] = "ENV", [OTHERS[1]] = SECRET, [PASSWORD] = SECRET })
+        assert.equal("found\n", new { [ID] = "ENV", [OTHERS[1]] = "", [PASSWORD] = SECRET })
+        refused("CREDENTIALS_INVALID", { PASSWORD, OTHERS[1], "not the same" },
+            { [ID] = "ENV", [OTHERS[1]] = SECRET .. "x", [PASSWORD] = SECRET })
+        refused("CREDENTIALS_INVALID", { ID, PASSWORD }, { [OTHERS[1]] = SECRET })
+    end)
+
+    it("may use the names of the SDKs, which do not fill up other names", function()
+        for _, first in ipairs { 2, 4 } do
+            local id, password = OTHERS[first], OTHERS[first + 1]
+            assert.equal("found\n", new { [id] = "ENV", [password] = SECRET })
+            refused("CREDENTIALS_INVALID", { "environment", id, password }, { [id] = "ENV" })
+            refused("CREDENTIALS_INVALID", { "environment", id, password },
+                { [password] = SECRET })
+            refused("CREDENTIALS_INVALID", { ID, PASSWORD },
+                { [ID] = "ENV", [id] = "ENV", [password] = SECRET })
+            -- What comes first is enough.
+            assert.equal("found\n", new { [TOKEN] = SECRET, [id] = "ENV" })
+        end
+    end)
+
     it("has nothing in an empty variable", function()
         local names = { ID, PASSWORD, TOKEN, "access_key_id", "access_key_password", "token" }
         refused("CREDENTIALS_MISSING", names, { [ID] = "", [PASSWORD] = "", [TOKEN] = "" })
@@ -134,7 +165,7 @@ end)
 describe("nowhere", function()
     it("is told with every place that was looked at", function()
         refused("CREDENTIALS_MISSING", { "access_key_id", "access_key_password", "token", ID,
-            PASSWORD, TOKEN }, {})
+            PASSWORD, TOKEN, OTHERS[2], OTHERS[3], OTHERS[4], OTHERS[5] }, {})
     end)
 end)
 
