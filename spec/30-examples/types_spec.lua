@@ -1,0 +1,153 @@
+-- The annotations for editors name what there is: functions, options, fields and codes, no more and
+-- no fewer.
+local closing = require "every_lua".closing
+local process = require "process"
+local zenlayer = require "zenlayer"
+
+local TYPES = process.read "types/zenlayer.lua"
+local README = process.read "README.md"
+
+local function sorted(list)
+    table.sort(list)
+    return list
+end
+
+local function keys(value)
+    local list = {}
+    for name in pairs(value) do
+        list[#list + 1] = name
+    end
+    return sorted(list)
+end
+
+-- The fields that a class declares.
+local function fields(class)
+    local text = "\n" .. TYPES
+    local from = assert(text:find("\n%-%-%-@class " .. class:gsub("%.", "%%.") .. "\n"), class)
+    local list = {}
+    for line in text:sub(from + 1):gmatch "([^\n]*)\n" do
+        local name = line:match "^%-%-%-@field ([%w_]+)"
+        list[#list + 1] = name
+        if #list > 0 and not name then
+            break
+        end
+    end
+    return sorted(list)
+end
+
+local function functions(of, mark)
+    local list = {}
+    for name in TYPES:gmatch("\nfunction " .. of .. mark .. "([%w_]+)%(") do
+        list[#list + 1] = name
+    end
+    return sorted(list)
+end
+
+-- The strings of a list of the binding.
+local function c_list(path, name)
+    local list = {}
+    local text = assert(process.read(path):match("%*const " .. name .. "%[%] = {(.-)};"), name)
+    for word in text:gmatch '"([^"]*)"' do
+        list[#list + 1] = word
+    end
+    return sorted(list)
+end
+
+describe("the annotations", function()
+    local client, op
+
+    setup(function()
+        client = zenlayer.new {
+            access_key_id = "a", access_key_password = "b", endpoint = "https://127.0.0.1:1",
+        }
+        op = client:prepare_stop_instances { "a" }
+    end)
+    teardown(function()
+        client:close()
+    end)
+
+    it("are Lua", function()
+        assert(load(TYPES, "types"))
+    end)
+
+    it("have the module's functions and values", function()
+        local found = functions("zenlayer", "%.")
+        for _, name in ipairs(fields "zenlayer") do
+            found[#found + 1] = name
+        end
+        assert.same(keys(zenlayer), sorted(found))
+    end)
+
+    it("have the methods of a client, a job, an operation", function()
+        assert.same(keys(getmetatable(client).__index), functions("client", ":"))
+        assert.same(keys(getmetatable(op).__index), functions("operation", ":"))
+        local other = closing(zenlayer.new {
+            access_key_id = "a", access_key_password = "b", endpoint = "https://127.0.0.1:1",
+        })
+        local job = other:submit_call "DescribeThings"
+        assert.same(keys(getmetatable(job).__index), functions("job", ":"))
+    end)
+
+    it("have the options", function()
+        for class, list in pairs {
+            ["zenlayer.Options"] = { "binding/engine.c", "zlb_client_options" },
+            ["zenlayer.StopOptions"] = { "binding/make.c", "stop_options" },
+            ["zenlayer.StatusOptions"] = { "binding/make.c", "status_options" },
+            ["zenlayer.WaitOptions"] = { "binding/make.c", "wait_options" },
+            ["zenlayer.CallOptions"] = { "binding/make.c", "call_options" },
+            ["zenlayer.SignOptions"] = { "binding/face.c", "sign_options" },
+        } do
+            assert.same(c_list(list[1], list[2]), fields(class), class)
+        end
+    end)
+
+    -- The words in quotes of the first cells of the table after a line of the README.
+    local function told(line)
+        local from = assert(README:find(line, 1, true), line)
+        local list = {}
+        for row in README:sub(from):match "\n(|.-)\n\n":gmatch "[^\n]+" do
+            for word in row:match "^| *(.-) *|":gmatch "`([%w_]+)`" do
+                list[#list + 1] = word
+            end
+        end
+        return sorted(list)
+    end
+
+    it("have the README's fields of an error and of a batch", function()
+        assert.same(told "An error is a table; ", fields "zenlayer.Error")
+        local batch = fields "zenlayer.Batch"
+        for _, name in ipairs(told "and `batches[i]` is") do
+            assert.is_truthy(table.concat(batch, " "):find(name, 1, true), name)
+        end
+    end)
+
+    it("have the codes, kinds and outcomes of the core", function()
+        local header = process.read "api/error.h"
+        local function core(list)
+            local names = {}
+            local text = header:match("#define " .. list .. "%(X%)(.-[^\\])\n")
+            for name in text:gmatch "X%(([%u_]+)" do
+                names[#names + 1] = name
+            end
+            return sorted(names)
+        end
+        local function alias(name)
+            local words = {}
+            for word in TYPES:match("@alias " .. name .. " ([^\n]*)"):gmatch '"([%w_]+)"' do
+                words[#words + 1] = word
+            end
+            return sorted(words)
+        end
+        local codes = {}
+        for word in TYPES:gmatch '\n%-%-%-| "([%u_]+)"' do
+            codes[#codes + 1] = word
+        end
+        assert.same(core "ZL_CODES", sorted(codes))
+        local kinds = {}
+        for _, kind in ipairs(core "ZL_KINDS") do
+            kinds[#kinds + 1] = kind:lower()
+        end
+        assert.same(sorted(kinds), alias "zenlayer%.Kind")
+        assert.same({ "not_sent", "rejected", "unknown" }, alias "zenlayer%.Outcome")
+    end)
+end)
