@@ -73,6 +73,31 @@ static void tell_all(lua_State *L) {
 
 /* --- nginx ------------------------------------------------------------------------------------ */
 
+/* Push nginx's function that tells the phase, or nil. It is looked for where `require "ngx"` finds
+ * it: scripts may forbid to look at globals that are not there. */
+static void push_get_phase(lua_State *L) {
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    lua_pushliteral(L, "ngx");
+    lua_rawget(L, -2);
+    lua_remove(L, -2);
+    if (lua_type(L, -1) == LUA_TTABLE) {
+        lua_pushliteral(L, "get_phase");
+        lua_rawget(L, -2);
+        lua_remove(L, -2);
+    }
+    if (lua_type(L, -1) != LUA_TFUNCTION) {
+        lua_pop(L, 1);
+        lua_pushnil(L);
+    }
+}
+
+bool zlb_drive_is_nginx(lua_State *L) {
+    push_get_phase(L);
+    bool is = !lua_isnil(L, -1);
+    lua_pop(L, 1);
+    return is;
+}
+
 /* In nginx a call that blocks stops every request of the worker. While it starts, that harms
  * nobody.
  */
@@ -82,8 +107,7 @@ static void refuse_in_nginx(lua_State *L, const zlb_client *client) {
         return;
     }
     luaL_checkstack(L, 20, "zenlayer");
-    lua_getglobal(L, "ngx");
-    lua_getfield(L, -1, "get_phase");
+    push_get_phase(L);
     const char *phase = lua_pcall(L, 0, 1, 0) == 0 ? lua_tostring(L, -1) : NULL;
     if (phase != NULL && strncmp(phase, "init", 4) != 0) { /* init and init_worker */
         (void)zlb_raise(L, ZL_CODE_WRONG_PHASE, NULL,

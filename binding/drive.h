@@ -6,6 +6,9 @@
 #include "client.h"
 #include "compat.h"
 
+/* Whether this Lua state is one of nginx's. */
+bool zlb_drive_is_nginx(lua_State *L);
+
 /* Run the job at `job_index` in the client at `client_index`, which is open, until it is done or
  * the client is closed. When a Lua error leaps out of the wait (the interpreter's "interrupted!"),
  * the job is cancelled first. */

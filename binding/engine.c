@@ -52,18 +52,6 @@ static const char *readable_path(lua_State *L, const char *name) {
     return path;
 }
 
-/* Whether this Lua state is one of nginx's. */
-static bool is_nginx(lua_State *L) {
-    int top = lua_gettop(L);
-    lua_getglobal(L, "ngx");
-    if (lua_type(L, -1) == LUA_TTABLE) {
-        lua_getfield(L, -1, "get_phase");
-    }
-    bool is = lua_type(L, -1) == LUA_TFUNCTION;
-    lua_settop(L, top);
-    return is;
-}
-
 void zlb_engine_begin(lua_State *L, zlb_client *client) {
     static const char *const schemes[] = {"http",   "https",   "socks4", "socks4a",
                                           "socks5", "socks5h", NULL};
@@ -71,7 +59,8 @@ void zlb_engine_begin(lua_State *L, zlb_client *client) {
     zlb_wire_options wire =
         zlb_wire_options_read(L, client->core->sender.endpoint.tls, schemes,
                               "is no http, https, socks4, socks4a, socks5 or socks5h URL");
-    client->in_nginx = zlb_option_boolean(L, 1, "allow_blocking") != ZL_TRUE && is_nginx(L);
+    client->in_nginx =
+        zlb_option_boolean(L, 1, "allow_blocking") != ZL_TRUE && zlb_drive_is_nginx(L);
     zl_transport_options options = {
         .ca_file = ca_file,
         .ca_path = ca_path,

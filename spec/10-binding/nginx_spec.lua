@@ -9,11 +9,11 @@ describe("zenlayer in nginx", function()
 
     before_each(function()
         phase = "content"
-        rawset(_G, "ngx", { get_phase = function() return phase end })
+        package.loaded.ngx = { get_phase = function() return phase end }
     end)
 
     after_each(function()
-        rawset(_G, "ngx", nil)
+        package.loaded.ngx = nil
     end)
 
     local function new(options)
@@ -79,6 +79,19 @@ describe("zenlayer in nginx", function()
         local client = new()
         phase = "timer"
         expect.failure({ code = "WRONG_PHASE" }, client:stop_instances { "a" })
+    end)
+
+    it("is looked for where scripts may not look", function()
+        package.loaded.ngx = nil
+        local before = getmetatable(_G)
+        setmetatable(_G, { __index = function(_, name)
+            error("the global " .. tostring(name) .. " is not there")
+        end })
+        local ok, client = pcall(new)
+        setmetatable(_G, before)
+        assert(ok, tostring(client))
+        local _, err = client:stop_instances { "a" }
+        assert.equal("CONNECT_FAILED", err.code)
     end)
 
     it("prepares in every phase", function()
