@@ -38,6 +38,21 @@ bool zl_view_starts_with(zl_view text, zl_view prefix) {
     return text.len >= prefix.len && zl_view_equal((zl_view){text.data, prefix.len}, prefix);
 }
 
+zl_view zl_view_trim(zl_view text) {
+    while (text.len > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
+        text.data++;
+        text.len--;
+    }
+    while (text.len > 0) {
+        char c = text.data[text.len - 1];
+        if (c != ' ' && c != '\t' && c != '\r') {
+            break;
+        }
+        text.len--;
+    }
+    return text;
+}
+
 bool zl_buf_ok(const zl_buf *buf) {
     return !buf->failed;
 }

@@ -35,6 +35,9 @@ bool zl_view_equal(zl_view a, zl_view b);
 bool zl_view_equal_nocase(zl_view a, zl_view b);
 bool zl_view_starts_with(zl_view text, zl_view prefix);
 
+/* A header's value without the blanks and tabs around it, and without the CR of its line's end. */
+zl_view zl_view_trim(zl_view text);
+
 /* True when no append has failed since init or clear. */
 bool zl_buf_ok(const zl_buf *buf);
 

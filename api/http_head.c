@@ -29,16 +29,6 @@ static bool is_token_char(char c) {
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
-static zl_view trim(zl_view text) {
-    while (text.len > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
-        text = (zl_view){text.data + 1, text.len - 1};
-    }
-    while (text.len > 0 && (text.data[text.len - 1] == ' ' || text.data[text.len - 1] == '\t')) {
-        text.len--;
-    }
-    return text;
-}
-
 /* "HTTP/1.1 200" and whatever follows a space */
 static bool read_status(zl_http_head *out, zl_view line) {
     const char *p = line.data;
@@ -70,7 +60,7 @@ static bool read_length(zl_http_head *out, zl_view value) {
 static bool says_close(zl_view value) {
     for (size_t start = 0, i = 0; i <= value.len; i++) {
         if (i == value.len || value.data[i] == ',') {
-            if (zl_view_equal_nocase(trim((zl_view){value.data + start, i - start}),
+            if (zl_view_equal_nocase(zl_view_trim((zl_view){value.data + start, i - start}),
                                      ZL_LIT("close"))) {
                 return true;
             }
@@ -89,7 +79,7 @@ static const char *read_field(zl_http_head *out, zl_view line) {
         return "a header that is none";
     }
     zl_view name = {line.data, len};
-    zl_view value = trim((zl_view){line.data + len + 1, line.len - len - 1});
+    zl_view value = zl_view_trim((zl_view){line.data + len + 1, line.len - len - 1});
     if (zl_view_equal_nocase(name, ZL_LIT("content-length")) && !read_length(out, value)) {
         return "a bad Content-Length";
     }

@@ -14,21 +14,6 @@ void zl_answer_init(zl_answer *answer, int status) {
     };
 }
 
-static zl_view trim(zl_view text) {
-    while (text.len > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
-        text.data++;
-        text.len--;
-    }
-    while (text.len > 0) {
-        char c = text.data[text.len - 1];
-        if (c != ' ' && c != '\t' && c != '\r') {
-            break;
-        }
-        text.len--;
-    }
-    return text;
-}
-
 /* Whole seconds: digits alone. Anything too long for the sum is far beyond any bound of ours. */
 static int64_t parse_seconds(zl_view text) {
     int64_t value = 0;
@@ -45,7 +30,7 @@ static int64_t parse_seconds(zl_view text) {
 }
 
 void zl_answer_add_header(zl_answer *answer, zl_view name, zl_view value) {
-    value = trim(value);
+    value = zl_view_trim(value);
     if (zl_view_equal_nocase(name, ZL_LIT("date"))) {
         (void)zl_http_date_parse(value, &answer->date_s);
     } else if (zl_view_equal_nocase(name, ZL_LIT("retry-after"))) {
