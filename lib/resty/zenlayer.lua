@@ -137,13 +137,9 @@ local function handshake_failed(exchange, err)
     return nil, "TLS_FAILED", explain(exchange, err)
 end
 
-local function receive_from(exchange)
-    local sock, deadline, first = exchange.sock, exchange.deadline, true
+local function receive_from(sock, deadline)
     return function()
-        if not first then
-            set_timeout(sock, deadline - now())
-        end
-        first = false
+        set_timeout(sock, deadline - now())
         return sock:receiveany(RECEIVE_BYTES)
     end
 end
@@ -158,10 +154,7 @@ local function open_tunnel(exchange)
     }
     local status, code
     if sent then
-        status, code, err = http.read_tunnel(function()
-            set_timeout(sock, exchange.connect_deadline - now())
-            return sock:receiveany(RECEIVE_BYTES)
-        end)
+        status, code, err = http.read_tunnel(receive_from(sock, exchange.connect_deadline))
     end
     if code == "TIMEOUT" or err == "timeout" then
         return nil, "CONNECT_TIMEOUT", explain(exchange, "no tunnel through the proxy in time")
@@ -211,7 +204,7 @@ local function exchange_bytes(exchange)
         return nil, code, message
     end
     exchange.connected = true
-    set_timeout(sock, exchange.deadline - now()) -- of sending and of the first receiving
+    set_timeout(sock, exchange.deadline - now())
     exchange.sent = true -- from here on nobody can tell what left
     local sent, err = sock:send(exchange.request)
     if not sent then
@@ -219,7 +212,8 @@ local function exchange_bytes(exchange)
             explain(exchange, "sending: " .. tostring(err))
     end
     local answer
-    answer, code, message = http.read(receive_from(exchange), exchange.target.max_response_bytes)
+    answer, code, message = http.read(receive_from(sock, exchange.deadline),
+        exchange.target.max_response_bytes)
     if not answer then
         return nil, code, explain(exchange, message)
     end
