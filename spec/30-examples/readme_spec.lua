@@ -3,6 +3,7 @@ local every_lua = require "every_lua"
 local process = require "process"
 local sandbox = require "sandbox"
 local safe = require "zenlayer.safe"
+local sources = require "sources"
 local zenlayer = require "zenlayer"
 
 local README = process.read "README.md"
@@ -42,20 +43,6 @@ end
 local function sorted(list)
     table.sort(list)
     return list
-end
-
--- The strings of a list of the binding: static const char *const NAME[] = { … }
-local function c_list(name)
-    local text
-    for path in process.check { "sh", "-c", "ls lua_zenlayer.c binding/*.c" }:gmatch "[^\n]+" do
-        text = text or process.read(path):match("%*const " .. name .. "%[%] = {(.-)};")
-    end
-    local found = {}
-    for word in assert(text, name):gmatch '"([^"]*)"' do
-        found[#found + 1] = word
-    end
-    assert(#found > 0)
-    return sorted(found)
 end
 
 -- Whether the module knows an option: what is wrong is another thing then, its value (no option
@@ -106,7 +93,7 @@ describe("the README's", function()
                 assert.is_true(is_known(name, safe.new), name)
             end
         end
-        assert.same(c_list("zlb_client_options"), sorted(told))
+        assert.same(sources.strings("zlb_client_options"), sorted(told))
         assert.is_false(is_known("verify", safe.new))
     end)
 
@@ -151,7 +138,7 @@ describe("the README's", function()
                     assert.equal(is_told, is_known(name, about.use), method .. ": " .. name)
                 end
             end
-            assert.same(c_list(about.list), sorted(told))
+            assert.same(sources.strings(about.list), sorted(told))
         end
     end)
 
@@ -161,7 +148,7 @@ describe("the README's", function()
         for _, name in ipairs(told) do
             assert.is_true(is_known(name, safe.sign), name)
         end
-        assert.same(c_list("sign_options"), sorted(told))
+        assert.same(sources.strings("sign_options"), sorted(told))
     end)
 
     it("functions and methods are those that there are", function()
@@ -192,17 +179,6 @@ describe("the README's", function()
         end
     end)
 
-    -- X(NAME, …) of a list in api/error.h: { { "NAME", "what comes next" }, … }
-    local function x_list(name)
-        local text = process.read "api/error.h":match("#define " .. name .. "%(X%)(.-[^\\])\n")
-        local found = {}
-        for each, more in assert(text, name):gmatch 'X%(([%u%d_]+), "?([%w_]+)' do
-            found[#found + 1] = { each, more }
-        end
-        assert(#found > 0)
-        return found
-    end
-
     it("codes are the module's, of their kinds", function()
         local told, wanted, kinds = {}, {}, {}
         for _, row in ipairs(rows(section "### Codes of this module")) do
@@ -211,10 +187,10 @@ describe("the README's", function()
                 told[code] = row[2]
             end
         end
-        for _, kind in ipairs(x_list "ZL_KINDS") do
+        for _, kind in ipairs(sources.errors "ZL_KINDS") do
             kinds[kind[1]] = kind[2]
         end
-        for _, code in ipairs(x_list "ZL_CODES") do
+        for _, code in ipairs(sources.errors "ZL_CODES") do
             wanted[code[1]] = kinds[code[2]]
         end
         assert.same(wanted, told)
@@ -228,7 +204,7 @@ describe("the README's", function()
             end
         end
         local kinds, outcomes = {}, { "accepted" } -- a batch's alone, told of there
-        for i, kind in ipairs(x_list "ZL_KINDS") do
+        for i, kind in ipairs(sources.errors "ZL_KINDS") do
             kinds[i] = kind[2]
         end
         assert.same(sorted(kinds), sorted(quoted(fields.kind)))
@@ -236,7 +212,7 @@ describe("the README's", function()
             outcomes[#outcomes + 1] = outcome
         end
         local wanted = {}
-        for i, outcome in ipairs(x_list "ZL_OUTCOMES") do
+        for i, outcome in ipairs(sources.errors "ZL_OUTCOMES") do
             wanted[i] = outcome[2]
         end
         assert.same(sorted(wanted), sorted(outcomes))

@@ -2,6 +2,7 @@
 -- no fewer.
 local closing = require "every_lua".closing
 local process = require "process"
+local sources = require "sources"
 local zenlayer = require "zenlayer"
 
 local TYPES = process.read "types/zenlayer.lua"
@@ -43,16 +44,6 @@ local function functions(of, mark)
     return sorted(list)
 end
 
--- The strings of a list of the binding.
-local function c_list(path, name)
-    local list = {}
-    local text = assert(process.read(path):match("%*const " .. name .. "%[%] = {(.-)};"), name)
-    for word in text:gmatch '"([^"]*)"' do
-        list[#list + 1] = word
-    end
-    return sorted(list)
-end
-
 describe("the annotations", function()
     local client, op
 
@@ -90,14 +81,14 @@ describe("the annotations", function()
 
     it("have the options", function()
         for class, list in pairs {
-            ["zenlayer.Options"] = { "binding/engine.c", "zlb_client_options" },
-            ["zenlayer.StopOptions"] = { "binding/make.c", "stop_options" },
-            ["zenlayer.StatusOptions"] = { "binding/make.c", "status_options" },
-            ["zenlayer.WaitOptions"] = { "binding/make.c", "wait_options" },
-            ["zenlayer.CallOptions"] = { "binding/make.c", "call_options" },
-            ["zenlayer.SignOptions"] = { "binding/face.c", "sign_options" },
+            ["zenlayer.Options"] = "zlb_client_options",
+            ["zenlayer.StopOptions"] = "stop_options",
+            ["zenlayer.StatusOptions"] = "status_options",
+            ["zenlayer.WaitOptions"] = "wait_options",
+            ["zenlayer.CallOptions"] = "call_options",
+            ["zenlayer.SignOptions"] = "sign_options",
         } do
-            assert.same(c_list(list[1], list[2]), fields(class), class)
+            assert.same(sources.strings(list), fields(class), class)
         end
     end)
 
@@ -122,12 +113,10 @@ describe("the annotations", function()
     end)
 
     it("have the codes, kinds and outcomes of the core", function()
-        local header = process.read "api/error.h"
         local function core(list)
             local names = {}
-            local text = header:match("#define " .. list .. "%(X%)(.-[^\\])\n")
-            for name in text:gmatch "X%(([%u_]+)" do
-                names[#names + 1] = name
+            for i, each in ipairs(sources.errors(list)) do
+                names[i] = each[1]
             end
             return sorted(names)
         end

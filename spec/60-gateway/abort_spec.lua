@@ -22,12 +22,6 @@ describe("a request that its browser gave up", function()
         box:faults {}
     end)
 
-    local function await_requests(count)
-        process.await(function()
-            return #box:requests() >= count
-        end, "the requests that are given up")
-    end
-
     local function echo(client, n)
         assert.equal(n, (expect.success(client:call("Echo", { n = n }))).params.n)
     end
@@ -39,7 +33,7 @@ describe("a request that its browser gave up", function()
         for i = 1, 2 do
             stalled[i] = client:begin("return client:call('Echo', { n = ... })", i)
         end
-        await_requests(2)
+        box:await_requests(2)
         local waiting = client:begin("return client:call('Echo', { n = 3 })")
         for i = 1, 2 do
             stalled[i]:abort()
@@ -63,7 +57,7 @@ describe("a request that its browser gave up", function()
             for i = 1, 850 do ids[i] = "many-" .. i end
             return client:stop_instances(ids)
         ]]
-        await_requests(3)
+        box:await_requests(3)
         stalled:abort()
         local began = process.now()
         local ids = box:ids(850)
@@ -77,7 +71,7 @@ describe("a request that its browser gave up", function()
         local client = front:client { max_concurrency = 1 }
         box:faults { { fault = "delay", seconds = 1, requests = { 1 } } }
         local first = client:begin "return client:call('Echo', { n = 1 })"
-        await_requests(1)
+        box:await_requests(1)
         local waiting = {}
         for i = 1, 10 do
             waiting[i] = client:begin("return client:call('Echo', { n = ... })", i)
@@ -102,7 +96,7 @@ describe("a request that its browser gave up", function()
             for i = 1, 4 do
                 slow[i] = client:begin("return client:call('Echo', { n = ... })", -i)
             end
-            await_requests(4)
+            box:await_requests(4)
             process.sleep(0.05 * round)
             for i = 1, 4 do
                 slow[i]:abort()

@@ -85,9 +85,7 @@ describe("a client of many requests", function()
         local client = front:client { max_concurrency = 2 }
         box:faults { { fault = "delay", seconds = 0.5, times = 2 } }
         local given_up = begin(client, 6) -- two in flight, four that wait
-        assert(process.await(function()
-            return #box:requests() >= 2
-        end, "the first requests"))
+        box:await_requests(2)
         local others = begin(client, 6)
         for i = 2, 6 do
             given_up[i]:abort()
@@ -101,9 +99,7 @@ describe("a client of many requests", function()
         local client = front:client { max_concurrency = 1, timeout = 0.5 }
         box:faults { { fault = "stall", seconds = 20, times = 1 } }
         local stalled = client:begin "return client:call 'DescribeStalled'"
-        assert(process.await(function()
-            return #box:requests() >= 1
-        end, "the stalled request"))
+        box:await_requests(1)
         stalled:abort()
         local response, err = client:call("Echo", { n = 7 })
         assert.equal(7, response and response.params.n, tostring(err))
@@ -115,9 +111,7 @@ describe("a client of many requests", function()
         box:faults { { fault = "delay", seconds = 20 } }
         local began = process.now()
         local under_way = { client:begin(STOP, box:ids(450)), client:begin(STOP, box:ids(250)) }
-        assert(process.await(function()
-            return #box:requests() >= 2
-        end, "the first requests"))
+        box:await_requests(2)
         client:run "client:close()"
         for _, request in ipairs(under_way) do
             local response, err = request:result()

@@ -40,9 +40,7 @@ describe("a worker", function()
         for i = 1, 3 do
             under_way[i] = client:begin("return client:stop_instances(...)", box:ids(1))
         end
-        assert(process.await(function()
-            return #box:requests() >= 3
-        end, "three requests"))
+        box:await_requests(3)
         front.gateway:reload()
         assert(client:call "Echo") -- the new ones work
         for i = 1, 3 do

@@ -104,6 +104,13 @@ function sandbox:requests()
     return found
 end
 
+-- Wait until there are so many.
+function sandbox:await_requests(count)
+    process.await(function()
+        return #self:requests() >= count
+    end, count .. " requests")
+end
+
 -- The numbers of the connections that were opened since the mark.
 function sandbox:connections()
     local found = {}
