@@ -21,7 +21,7 @@ size_t zl_operation_count(const zl_operation *op) {
     return op->ids.count > 0 ? op->made + zl_batches_of(op->ids.count - op->next_id) : op->calls;
 }
 
-static zl_batch batch_of(const zl_task *t) {
+zl_batch zl_batch_of_task(const zl_task *t) {
     const zl_call *call = &t->call;
     zl_batch batch = {
         .call = t->n,
@@ -57,7 +57,7 @@ static void judge_by_status(const zl_operation *op, zl_batch *batch) {
 
 zl_batch zl_operation_batch(const zl_operation *op, size_t n) {
     if (n <= op->made) {
-        return batch_of(op->tasks[n - 1]);
+        return zl_batch_of_task(op->tasks[n - 1]);
     }
     zl_batch batch = {.outcome = ZL_OUTCOME_NOT_SENT};
     if (op->ids.count > 0) {
@@ -80,7 +80,7 @@ zl_batch zl_operation_forced(const zl_operation *op, size_t n, size_t k) {
     for (size_t i = 1; i < k; i++) {
         forced = forced->next;
     }
-    return batch_of(forced);
+    return zl_batch_of_task(forced);
 }
 
 const zl_watch *zl_operation_watch(const zl_operation *op) {

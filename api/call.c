@@ -1,6 +1,6 @@
 #include "call.h"
 
-int zl_call_send(zl_call *call, const zl_sender *sender, const zl_action *action,
+int zl_call_send(zl_call *call, const zl_sender *sender, int generation, const zl_action *action,
                  const zl_retry *retry, const zl_moment *now) {
     int rc = zl_request_build(&call->request, sender, action, zl_buf_view(&call->body),
                               now->wall_s + retry->clock_offset_s);
@@ -11,6 +11,8 @@ int zl_call_send(zl_call *call, const zl_sender *sender, const zl_action *action
         call->outcome = ZL_OUTCOME_NOT_SENT;
     }
     call->attempts++;
+    call->generation = generation;
+    call->sent_ms = now->mono_ms;
     call->offset_used_s = retry->clock_offset_s;
     call->state = ZL_CALL_IN_FLIGHT;
     return ZL_OK;
@@ -54,14 +56,8 @@ static void retry_or_settle(zl_call *call, zl_retry *retry, const zl_policy *pol
     }
 }
 
-/* The clock was wrong and is corrected now: once more, at once, if there is an attempt left. */
-static bool resend_with_new_clock(zl_call *call, zl_retry *retry, const zl_policy *policy,
-                                  const zl_moment *now, int64_t date_s) {
-    if (date_s < 0 || call->clock_corrected ||
-        !zl_retry_correct_clock(retry, call->offset_used_s, now->wall_s, date_s)) {
-        return false;
-    }
-    call->clock_corrected = true;
+/* Once more, at once, if there is an attempt left: what was wrong is put right. */
+static bool resend(zl_call *call, const zl_policy *policy, const zl_moment *now) {
     call->error.retryable = true;
     if (call->attempts >= policy->max_attempts || now->mono_ms >= policy->deadline_ms) {
         return false;
@@ -69,6 +65,32 @@ static bool resend_with_new_clock(zl_call *call, zl_retry *retry, const zl_polic
     call->due_ms = now->mono_ms;
     call->state = ZL_CALL_WAITING;
     return true;
+}
+
+/* The clock was wrong and is corrected now. */
+static bool resend_with_new_clock(zl_call *call, zl_retry *retry, const zl_policy *policy,
+                                  const zl_moment *now, int64_t date_s) {
+    if (date_s < 0 || call->clock_corrected ||
+        !zl_retry_correct_clock(retry, call->offset_used_s, now->wall_s, date_s)) {
+        return false;
+    }
+    call->clock_corrected = true;
+    return resend(call, policy, now);
+}
+
+/* The key or token was refused, and whoever gave it may give another. That is not so where the time
+ * was refused, or where the key is good but may not do this. */
+static bool resend_with_new_credentials(zl_call *call, const zl_policy *policy,
+                                        const zl_moment *now) {
+    zl_view code = zl_buf_view(&call->error.code);
+    if (policy->credentials == NULL || call->credentials_renewed ||
+        zl_view_equal(code, ZL_LIT("AUTHFAILURE_SIGNATURE_EXPIRED")) ||
+        zl_view_equal(code, ZL_LIT("AUTHFAILURE_UNAUTHORIZED_OPERATION")) ||
+        !zl_credentials_refuse(policy->credentials, call->generation, now)) {
+        return false;
+    }
+    call->credentials_renewed = true;
+    return resend(call, policy, now);
 }
 
 static void describe_answer(zl_buf *out, const zl_answer *answer, zl_code code) {
@@ -109,6 +131,9 @@ void zl_call_answered(zl_call *call, zl_retry *retry, const zl_policy *policy, c
     }
     if (verdict.outcome == ZL_OUTCOME_ACCEPTED) {
         zl_retry_refund(retry, call->spent);
+        if (policy->credentials != NULL) {
+            zl_credentials_confirm(policy->credentials, call->generation);
+        }
         zl_error_free(&call->error);
         zl_buf_set(&call->request_id, answer->request_id);
         call->outcome = ZL_OUTCOME_ACCEPTED;
@@ -118,7 +143,8 @@ void zl_call_answered(zl_call *call, zl_retry *retry, const zl_policy *policy, c
     call->outcome = zl_outcome_max(call->outcome, verdict.outcome);
     set_error(call, answer, &verdict);
     if (verdict.again == ZL_AGAIN_CLOCK &&
-        resend_with_new_clock(call, retry, policy, now, answer->date_s)) {
+        (resend_with_new_clock(call, retry, policy, now, answer->date_s) ||
+         resend_with_new_credentials(call, policy, now))) {
         return;
     }
     if (may_go_again(verdict.again, policy)) {
@@ -161,7 +187,7 @@ void zl_call_give_up(zl_call *call, zl_code code, zl_view message, int64_t retry
         error->http_status = last.http_status;
     }
     zl_error_free(&last);
-    error->retryable = code == ZL_CODE_DEADLINE_EXCEEDED;
+    error->retryable = code == ZL_CODE_DEADLINE_EXCEEDED || code == ZL_CODE_CREDENTIALS_UNAVAILABLE;
     error->retry_after_s = retry_after_s;
     settle(call);
 }

@@ -8,6 +8,7 @@
 #ifndef ZL_CALL_H
 #define ZL_CALL_H
 
+#include "credentials.h"
 #include "error.h"
 #include "judge.h"
 #include "request.h"
@@ -25,6 +26,7 @@ typedef struct zl_policy {
     bool idempotent;     /* doing it twice does no harm: it may be sent again when in doubt */
     int max_attempts;    /* of all kinds, at least 1 */
     int64_t deadline_ms; /* on the monotonic clock: no attempt begins at or after it */
+    zl_credentials *credentials; /* those that sign it; NULL: they never change. Borrowed */
 } zl_policy;
 
 /* Owns its buffers; all zero is a READY call without a body. */
@@ -35,6 +37,9 @@ typedef struct zl_call {
     int retries; /* those of the attempts that backoff counts */
     int spent;   /* tokens of the client's quota */
     bool clock_corrected;
+    bool credentials_renewed;
+    int generation;        /* of the credentials that signed the attempt in flight */
+    int64_t sent_ms;       /* when that began */
     int64_t offset_used_s; /* the clock correction of the attempt in flight */
     int64_t due_ms;        /* WAITING: send again at this time */
     zl_buf body;
@@ -43,9 +48,9 @@ typedef struct zl_call {
     zl_buf request_id; /* accepted: the answer's */
 } zl_call;
 
-/* Begin an attempt: build and sign call->request afresh. For READY and WAITING calls.
- * On an error (as zl_request_build) the call is as before. */
-int zl_call_send(zl_call *call, const zl_sender *sender, const zl_action *action,
+/* Begin an attempt: build and sign call->request afresh, by the credentials of that generation. For
+ * READY and WAITING calls. On an error (as zl_request_build) the call is as before. */
+int zl_call_send(zl_call *call, const zl_sender *sender, int generation, const zl_action *action,
                  const zl_retry *retry, const zl_moment *now);
 
 /* The attempt in flight was answered. */

@@ -16,6 +16,24 @@ zl_client *zl_client_new(void) {
     return client;
 }
 
+void zl_client_set_signer(zl_client *client, zl_signer *signer, const zl_moment *now,
+                          int64_t lifetime_ms) {
+    zl_signer_free(client->sender.signer);
+    client->sender.signer = signer;
+    zl_credentials_set(&client->credentials, now, lifetime_ms);
+    if (client->credentials.renewable) {
+        (void)zl_events_add(&client->events, ZL_EVENT_CREDENTIALS_RENEWED, now->mono_ms);
+    }
+}
+
+void zl_client_lack_signer(zl_client *client, const zl_moment *now, zl_code code, zl_view message) {
+    zl_credentials_fail(&client->credentials, now, code, message);
+    zl_event *event = zl_events_add(&client->events, ZL_EVENT_CREDENTIALS_RENEWED, now->mono_ms);
+    if (event != NULL) {
+        zl_buf_add_text(&event->code, zl_code_name(code));
+    }
+}
+
 void zl_client_ref(zl_client *client) {
     client->references++;
 }
@@ -25,6 +43,8 @@ void zl_client_unref(zl_client *client) {
         return;
     }
     zl_signer_free(client->sender.signer);
+    zl_credentials_free(&client->credentials);
+    zl_events_free(&client->events);
     zl_endpoint_free(&client->sender.endpoint);
     zl_buf_free(&client->sender.user_agent);
     zl_buf_free(&client->service);

@@ -28,6 +28,12 @@ void zl_clock_now(zl_moment *now) {
     now->random = draw(&mono);
 }
 
+int64_t zl_clock_wall_ms(void) {
+    struct timespec wall = {0, 0};
+    (void)clock_gettime(CLOCK_REALTIME, &wall);
+    return to_ms(&wall);
+}
+
 ZL_HOT int64_t zl_clock_mono_ms(void) {
     struct timespec mono = {0, 0};
     (void)clock_gettime(CLOCK_MONOTONIC, &mono);

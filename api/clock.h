@@ -8,6 +8,9 @@
 /* The present moment, with a fresh random number from getrandom(2). */
 void zl_clock_now(zl_moment *now);
 
+/* UNIX time in ms. */
+int64_t zl_clock_wall_ms(void);
+
 /* Its mono_ms alone. */
 int64_t zl_clock_mono_ms(void);
 

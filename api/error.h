@@ -44,6 +44,7 @@ enum {
     X(NOT_CONFIGURED, ARGUMENT, "a directive is missing in nginx.conf")                            \
     X(CREDENTIALS_MISSING, CREDENTIALS, "no credentials were found")                               \
     X(CREDENTIALS_INVALID, CREDENTIALS, "credentials are incomplete, doubled or malformed")        \
+    X(CREDENTIALS_UNAVAILABLE, CREDENTIALS, "the credentials function gave none")                  \
     X(REQUEST_LIMIT_EXCEEDED, API, "HTTP 429 without a code of the API's")                         \
     X(PARTIAL_FAILURE, API, "accepted, but some ids failed")                                       \
     X(BAD_RESPONSE, PROTOCOL, "the answer is not the API's")                                       \

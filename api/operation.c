@@ -74,6 +74,7 @@ static zl_task *begin_own(zl_operation *op) {
     for (size_t i = 0; i < count; i++) {
         t->which[i] = op->next_id + i;
     }
+    t->began_ms = op->now_ms;
     t->n = op->last_n + 1; /* a page's body has it */
     write_body(op, t);
     if (!activate(op, t)) {
@@ -108,6 +109,7 @@ static zl_task *begin_watch(zl_operation *op) {
     if (t == NULL) {
         return NULL;
     }
+    t->began_ms = op->now_ms;
     t->count = zl_watch_take(&op->watch, t->which, &batch);
     if (forces) {
         write_body(op, t);
@@ -132,13 +134,19 @@ static bool is_look(const zl_task *t) {
     return t->look != ZL_LOOK_NONE || t->kind == ZL_TASK_WATCH;
 }
 
+zl_view zl_operation_action_of(const zl_operation *op, const zl_task *t) {
+    return is_look(t) ? STATUS_ACTION : zl_buf_view(&op->name);
+}
+
 static int send_task(zl_operation *op, zl_task *t, const zl_moment *now, zl_step *out) {
     zl_client *client = op->client;
-    zl_action action = {is_look(t) ? STATUS_ACTION : zl_buf_view(&op->name),
-                        zl_buf_view(&op->service), zl_buf_view(&op->version)};
+    zl_action action = {zl_operation_action_of(op, t), zl_buf_view(&op->service),
+                        zl_buf_view(&op->version)};
     zl_call *call = zl_task_current(t);
-    int rc = zl_call_send(call, &client->sender, &action, &client->retry, now);
+    int rc = zl_call_send(call, &client->sender, client->credentials.generation, &action,
+                          &client->retry, now);
     if (rc == ZL_OK) {
+        zl_operation_tell_sent(op, t);
         op->in_flight++;
         client->in_flight++;
         op->watch_requests += op->watching ? 1 : 0;
@@ -231,6 +239,7 @@ static void settle_task(zl_operation *op, zl_task *t) {
     deactivate(op, t);
     zl_task_finish(t);
     op->incomplete = op->incomplete || !zl_error_ok(error) || !zl_buf_ok(&t->call.request_id);
+    zl_operation_tell_settled(op, t);
     if (error->is_set) {
         /* To be told which ids are bad is what isolation is for: it holds up nobody. */
         bool about_ids = t->failed_ids.count > 0 || zl_task_is_about_ids(zl_buf_view(&error->code));
@@ -305,6 +314,7 @@ static zl_task *new_part(zl_operation *op, const zl_task *whole, size_t count) {
     if (t != NULL) {
         t->n = ++op->last_n;
         t->was_looked_at = true;
+        t->began_ms = whole->began_ms;
         t->inherited = whole->call.attempts;
         t->call.attempts = whole->call.attempts;
         t->call.outcome = ZL_OUTCOME_REJECTED;
@@ -466,6 +476,8 @@ static void abandon_active(zl_operation *op, zl_code code, zl_view message, int6
             zl_task_finish(t);
             if (t->kind == ZL_TASK_WATCH) {
                 zl_task_free(t);
+            } else {
+                zl_operation_tell_settled(op, t);
             }
         }
     }
@@ -612,6 +624,7 @@ static void settle_watch_task(zl_operation *op, zl_task *t, const zl_moment *now
         }
         op->incomplete = op->incomplete || !zl_error_ok(why) || !zl_buf_ok(&t->call.request_id);
         zl_task_finish(t);
+        zl_operation_tell_settled(op, t);
     } else {
         if (accepted) {
             zl_watch_note(&op->watch, &op->ids, t->which, t->count, answer);
@@ -677,25 +690,6 @@ static void pass_time(zl_operation *op, const zl_moment *now) {
     }
 }
 
-int zl_operation_step(zl_operation *op, const zl_moment *now, zl_step *out) {
-    *out = (zl_step){.kind = ZL_STEP_DONE};
-    if (!zl_operation_is_done(op)) {
-        pass_time(op, now);
-    }
-    if (zl_operation_is_done(op)) {
-        return ZL_OK;
-    }
-    zl_task *t;
-    int rc = next_task(op, now, &t);
-    if (rc != ZL_OK || t != NULL) {
-        return rc == ZL_OK ? send_task(op, t, now, out) : rc;
-    }
-    int64_t wait_ms = next_time(op) - now->mono_ms;
-    out->wait_ms = wait_ms > 1 ? wait_ms : 1;
-    out->kind = op->in_flight > 0 || !has_place(op->client) ? ZL_STEP_PENDING : ZL_STEP_WAIT;
-    return ZL_OK;
-}
-
 static zl_task *find_active(const zl_operation *op, size_t n) {
     for (size_t i = 0; i < op->active_count; i++) {
         if (op->active[i]->n == n) {
@@ -746,8 +740,56 @@ static void settle(zl_operation *op, zl_task *t, const zl_moment *now, const zl_
     }
 }
 
+/* One try. *lacking: a call that is due, but nobody gives what it would be signed with. */
+static int take_step(zl_operation *op, const zl_moment *now, zl_step *out, zl_task **lacking) {
+    *lacking = NULL;
+    *out = (zl_step){.kind = ZL_STEP_DONE};
+    if (!zl_operation_is_done(op)) {
+        pass_time(op, now);
+    }
+    if (zl_operation_is_done(op)) {
+        return ZL_OK;
+    }
+    zl_task *t;
+    int rc = next_task(op, now, &t);
+    if (rc != ZL_OK) {
+        return rc;
+    }
+    zl_credentials *credentials = &op->client->credentials;
+    switch (t != NULL ? zl_credentials_ask(credentials, now) : ZL_UNDER_WAY) {
+    case ZL_READY: return send_task(op, t, now, out);
+    case ZL_NEEDED:
+        zl_credentials_begin(credentials);
+        out->kind = ZL_STEP_CREDENTIALS;
+        return ZL_OK;
+    case ZL_UNAVAILABLE: *lacking = t; return ZL_OK;
+    case ZL_UNDER_WAY: break;
+    }
+    bool pending = t != NULL || op->in_flight > 0 || !has_place(op->client);
+    int64_t wait_ms = (t != NULL ? op->policy.deadline_ms : next_time(op)) - now->mono_ms;
+    out->wait_ms = wait_ms > 1 ? wait_ms : 1;
+    out->kind = pending ? ZL_STEP_PENDING : ZL_STEP_WAIT;
+    return ZL_OK;
+}
+
+int zl_operation_step(zl_operation *op, const zl_moment *now, zl_step *out) {
+    zl_task *lacking;
+    op->now_ms = now->mono_ms;
+    int rc = take_step(op, now, out, &lacking);
+    while (lacking != NULL) {
+        const zl_credentials *credentials = &op->client->credentials;
+        zl_call_give_up(zl_task_current(lacking), credentials->failure_code,
+                        zl_buf_view(&credentials->failure_message), -1);
+        settle(op, lacking, now, NULL);
+        rc = take_step(op, now, out, &lacking);
+    }
+    zl_operation_tell_end(op);
+    return rc;
+}
+
 static zl_policy policy_of(const zl_operation *op, const zl_task *t) {
     zl_policy policy = op->policy;
+    policy.credentials = &op->client->credentials;
     policy.idempotent = policy.idempotent || is_look(t);
     policy.max_attempts += t->look == ZL_LOOK_NONE ? t->inherited : 0;
     return policy;
@@ -760,11 +802,15 @@ bool zl_operation_answered(zl_operation *op, size_t n, const zl_moment *now,
         return false;
     }
     zl_policy policy = policy_of(op, t);
+    zl_before before = zl_operation_before(op);
     zl_answer judged = *answer;
+    op->now_ms = now->mono_ms;
     judged.is_well_formed = answer->is_well_formed && (is_look(t) || fits(op, t, answer));
     t->in_doubt = t->call.outcome == ZL_OUTCOME_UNKNOWN;
     zl_call_answered(zl_task_current(t), &op->client->retry, &policy, now, &judged);
+    zl_operation_tell_answered(op, t, &before, answer);
     settle(op, t, now, answer);
+    zl_operation_tell_end(op);
     return true;
 }
 
@@ -775,8 +821,12 @@ bool zl_operation_failed(zl_operation *op, size_t n, const zl_moment *now, zl_co
         return false;
     }
     zl_policy policy = policy_of(op, t);
+    zl_before before = zl_operation_before(op);
+    op->now_ms = now->mono_ms;
     zl_call_failed(zl_task_current(t), &op->client->retry, &policy, now, code, message, sent);
+    zl_operation_tell_failed(op, t, &before, code, sent);
     settle(op, t, now, NULL);
+    zl_operation_tell_end(op);
     return true;
 }
 
@@ -789,6 +839,7 @@ bool zl_operation_cancel(zl_operation *op, zl_view message) {
     } else {
         give_up(op, ZL_CODE_CANCELLED, message, -1, true);
     }
+    zl_operation_tell_end(op);
     return true;
 }
 
@@ -811,6 +862,10 @@ zl_aim zl_operation_expects(const zl_operation *op, size_t n) {
 
 zl_aim zl_operation_aim(const zl_operation *op) {
     return op->aim;
+}
+
+zl_client *zl_operation_client(const zl_operation *op) {
+    return op->client;
 }
 
 int zl_operation_tag(const zl_operation *op) {

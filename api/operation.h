@@ -8,6 +8,8 @@
  *         SEND     send step.request as call step.n, then ask again
  *         WAIT     nothing is in flight: ask again in step.wait_ms
  *         PENDING  an answer is awaited: ask again after reporting one, or in step.wait_ms
+ *         CREDENTIALS  whoever gives them is to be asked: zl_client_set_signer or _lack_signer,
+ *                  then ask again. Until then others of the client that need them are PENDING
  *         DONE     the results are there
  *     }
  *
@@ -76,6 +78,7 @@ typedef enum zl_step_kind {
     ZL_STEP_SEND,
     ZL_STEP_WAIT,
     ZL_STEP_PENDING,
+    ZL_STEP_CREDENTIALS,
     ZL_STEP_DONE
 } zl_step_kind;
 
@@ -86,8 +89,9 @@ typedef struct zl_step {
     int64_t wait_ms;           /* WAIT, PENDING: at least 1 */
 } zl_step;
 
-/* What to do next. ZL_ERR_NOMEM, ZL_ERR_CRYPTO, ZL_ERR_ARG (action, service or version are not fit
- * for a header): nothing changed, and it may be asked again. */
+/* What to do next. CREDENTIALS is said once: whoever is told must see to it. ZL_ERR_NOMEM,
+ * ZL_ERR_CRYPTO, ZL_ERR_ARG (action, service or version are not fit for a header): nothing changed,
+ * and it may be asked again. */
 int zl_operation_step(zl_operation *op, const zl_moment *now, zl_step *out);
 
 /* Report on call n: it was answered; or there is no answer (code, sent: see zl_judge_failure). A
@@ -109,6 +113,9 @@ int64_t zl_operation_deadline_ms(const zl_operation *op);
 int64_t zl_operation_timeout_ms(const zl_operation *op);
 
 zl_aim zl_operation_aim(const zl_operation *op);
+
+/* Whose it is. Borrowed: the operation holds a reference. */
+zl_client *zl_operation_client(const zl_operation *op);
 
 /* What the answer to call n is an answer to: a stop's may be to a look at the status of its ids,
  * for which the number of the stop is used. */

@@ -28,6 +28,8 @@ static int operation_new(zl_operation **out, zl_client *client, const zl_operati
     }
     zl_client_ref(client);
     op->client = client;
+    op->number = ++client->operations;
+    op->now_ms = now->mono_ms;
     op->active = calloc(client->max_concurrency, sizeof(zl_task *));
     zl_buf_add_view(&op->name, action);
     bool has_version = set_target(op, options);

@@ -39,11 +39,35 @@ struct zl_operation {
     void *driver;
     int watch_requests; /* sent while watching */
     int tag;
+
+    size_t number;     /* in its client, from 1 */
+    int64_t now_ms;    /* when it was asked or told something last */
+    bool end_was_told; /* by an event for each batch */
 };
 
 /* How many batches so many ids make. */
 static inline size_t zl_batches_of(size_t ids) {
     return (ids + ZL_REQUEST_IDS_MAX - 1) / ZL_REQUEST_IDS_MAX;
 }
+
+/* The action that a task's current call asks for. */
+zl_view zl_operation_action_of(const zl_operation *op, const zl_task *t);
+
+zl_batch zl_batch_of_task(const zl_task *t);
+
+/* Telling the client's events what happened: an attempt of a task began; it was answered, or it
+ * failed, and what followed from that; a task is settled; the operation is done, if it is. */
+typedef struct zl_before {
+    int64_t pause_until_ms, clock_offset_s;
+} zl_before;
+
+void zl_operation_tell_sent(zl_operation *op, zl_task *t);
+zl_before zl_operation_before(const zl_operation *op);
+void zl_operation_tell_answered(zl_operation *op, zl_task *t, const zl_before *before,
+                                const zl_answer *answer);
+void zl_operation_tell_failed(zl_operation *op, zl_task *t, const zl_before *before, zl_code code,
+                              bool sent);
+void zl_operation_tell_settled(zl_operation *op, zl_task *t);
+void zl_operation_tell_end(zl_operation *op);
 
 #endif

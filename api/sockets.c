@@ -120,12 +120,18 @@ static bool has_input(int fd) {
     return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR);
 }
 
-bool zl_sockets_use(zl_sockets *sockets, int local_port) {
+bool zl_sockets_use(zl_sockets *sockets, int local_port, bool *is_first) {
     bool fit = true;
     sockets->was_used = true;
+    *is_first = false;
     for (size_t i = 0; i < sockets->count; i++) {
         struct zl_socket_info *info = &sockets->infos[i];
-        if (info->is_http1 && has_port(info, local_port) && has_input(info->fd)) {
+        if (!has_port(info, local_port)) {
+            continue;
+        }
+        *is_first = *is_first || !info->was_used;
+        info->was_used = true;
+        if (info->is_http1 && has_input(info->fd)) {
             (void)shutdown(info->fd, SHUT_RDWR);
             fit = false;
         }

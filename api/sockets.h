@@ -13,6 +13,7 @@ typedef struct zl_sockets {
     struct zl_socket_info {
         int fd;
         bool is_connection; /* opened to a server; else one of libcurl's own */
+        bool was_used;      /* a request went out on it */
         bool is_http1;      /* an answer came on it over HTTP/1: one exchange after another */
         int local_port;     /* 0: not known yet */
     } * infos;
@@ -36,8 +37,9 @@ void zl_sockets_set_http1(zl_sockets *sockets, int local_port);
 
 /* A request is about to go out on the connection with this local port. False if that must not be:
  * it is a kept HTTP/1.1 connection on which something has come in already, bytes that are no answer
- * to anything, or its end. Then it has been shut down. */
-bool zl_sockets_use(zl_sockets *sockets, int local_port);
+ * to anything, or its end. Then it has been shut down. *is_first: no request went out on it before.
+ */
+bool zl_sockets_use(zl_sockets *sockets, int local_port, bool *is_first);
 
 /* Whether there are connections, and one of them at least was made to the end. */
 bool zl_sockets_has_ready(const zl_sockets *sockets);

@@ -27,7 +27,9 @@ typedef struct zl_task {
     bool was_looked_at; /* a part of a batch that was looked at, or cannot be */
     bool confirmed;     /* by a look */
     bool in_doubt;      /* an attempt was lost before the one that was answered last */
-    int inherited;      /* attempts of the batch that this is a part of; in call.attempts too */
+    bool was_told;      /* that it is settled */
+    int64_t began_ms;
+    int inherited; /* attempts of the batch that this is a part of; in call.attempts too */
     zl_ids failed_ids;
     struct zl_task *next;   /* in the queue of parts, or among the forced stops of a batch */
     struct zl_task *forced; /* of a batch: its forced stops, oldest first; owned */

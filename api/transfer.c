@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 #if LIBCURL_VERSION_NUM < 0x075000
 #error "lua-zenlayer needs libcurl 7.80.0 or newer"
 #endif
@@ -48,15 +50,27 @@ static size_t on_body(char *data, size_t size, size_t count, void *context) {
     return t->out_of_memory ? 0 : len;
 }
 
+static void tell_opened(const zl_transfer *t, const char *remote_ip, int remote_port) {
+    zl_event *event =
+        zl_events_add(t->wire->events, ZL_EVENT_CONNECTION_OPENED, zl_clock_mono_ms());
+    if (event == NULL) {
+        return;
+    }
+    curl_off_t took_us = 0;
+    (void)curl_easy_getinfo(
+        t->easy, t->wire->tls ? CURLINFO_APPCONNECT_TIME_T : CURLINFO_CONNECT_TIME_T, &took_us);
+    event->duration_ms = took_us / 1000;
+    zl_buf_addf(&event->address, strchr(remote_ip, ':') != NULL ? "[%s]:%d" : "%s:%d", remote_ip,
+                remote_port);
+}
+
 /* Called before each sending of the request, and there are more of them than one may think: when a
  * kept connection dies before the first byte of an answer, libcurl sends a POST again by itself.
  * The server may have acted on the first; whether to try again is not libcurl's to decide. */
 static int on_send(void *context, char *remote_ip, char *local_ip, int remote_port,
                    int local_port) {
     zl_transfer *t = context;
-    (void)remote_ip;
     (void)local_ip;
-    (void)remote_port;
     if (t->sends > 0) {
         t->resent = true;
         return CURL_PREREQFUNC_ABORT;
@@ -65,9 +79,13 @@ static int on_send(void *context, char *remote_ip, char *local_ip, int remote_po
         return CURL_PREREQFUNC_ABORT;
     }
     t->local_port = local_port;
-    if (!zl_sockets_use(&t->wire->sockets, local_port)) {
+    bool is_first;
+    if (!zl_sockets_use(&t->wire->sockets, local_port, &is_first)) {
         t->tainted = true;
         return CURL_PREREQFUNC_ABORT;
+    }
+    if (is_first) {
+        tell_opened(t, remote_ip, remote_port);
     }
     t->sends++;
     return CURL_PREREQFUNC_OK;

@@ -22,6 +22,7 @@ typedef struct zl_wire {
     int64_t connect_timeout_ms;
     size_t max_response_bytes;
     bool tls;
+    zl_events *events; /* borrowed */
 } zl_wire;
 
 typedef struct zl_transfer {

@@ -32,6 +32,7 @@ struct zl_transport {
     bool quick_exit;   /* libcurl can drop a transfer without waiting for its name's resolution */
     bool ended;        /* a transfer did, or an operation, in this turn */
     bool asked;        /* operations were, in this turn */
+    bool needs_credentials; /* an operation does, in this turn */
     bool warming_up;
     zl_error warm_up_error;
 };
@@ -224,6 +225,7 @@ int zl_transport_new(zl_transport **out, zl_client *client, const zl_transport_o
     }
     zl_client_ref(client);
     t->client = client;
+    t->wire.events = &client->events;
     t->quick_exit = info->version_num >= 0x075700 && LIBCURL_VERSION_NUM >= 0x075700;
     if (!open_multi(t) || !set_wire(&t->wire, &client->sender.endpoint, options)) {
         zl_transport_free(t);
@@ -598,6 +600,11 @@ static int advance(zl_transport *t, const zl_moment *now) {
             t->ended = true;
             zl_transport_drop(t, op);
             break;
+        case ZL_STEP_CREDENTIALS:
+            t->needs_credentials = true;
+            wait_ms = 0;
+            i++;
+            break;
         case ZL_STEP_WAIT:
         case ZL_STEP_PENDING:
             wait_ms = step.wait_ms < wait_ms ? step.wait_ms : wait_ms;
@@ -722,7 +729,7 @@ static int act(zl_transport *t) {
  * two, and one poll(2). */
 static int turn(zl_transport *t, int64_t wait_ms, pipe_guard *guard) {
     int64_t now_ms = zl_clock_mono_ms();
-    t->ended = false;
+    t->ended = t->needs_credentials = false;
     if (next_act(t) <= now_ms) {
         t->asked = true;
         hold_sigpipe(guard);
@@ -734,7 +741,8 @@ static int turn(zl_transport *t, int64_t wait_ms, pipe_guard *guard) {
     }
     int64_t due_ms = next_due(t);
     int64_t left_ms = due_ms > now_ms ? due_ms - now_ms : 0;
-    if (t->finished != NULL || t->ended) { /* well or not: it must not wait for anything */
+    if (t->finished != NULL || t->ended ||
+        t->needs_credentials) { /* well or not: it must not wait for anything */
         left_ms = 0;
     }
     bool ready = wait_for_sockets(t, left_ms < wait_ms ? left_ms : wait_ms);
@@ -759,6 +767,14 @@ ZL_HOT int zl_transport_turn(zl_transport *t, int64_t max_wait_ms) {
 
 ZL_HOT bool zl_transport_was_quiet(const zl_transport *t) {
     return !t->asked && !t->ended && t->finished == NULL;
+}
+
+bool zl_transport_needs_credentials(const zl_transport *t) {
+    return t->needs_credentials;
+}
+
+void zl_transport_wake(zl_transport *t) {
+    t->wake_ms = INT64_MIN;
 }
 
 ZL_HOT size_t zl_transport_count(const zl_transport *t) {

@@ -5,9 +5,11 @@
 #include "credentials.h"
 #include "engine.h"
 #include "errors.h"
+#include "events.h"
 #include "make.h"
 #include "options.h"
 #include "prepared.h"
+#include "renew.h"
 #include "safe.h"
 
 /* --- making one ------------------------------------------------------------------------------- */
@@ -67,7 +69,7 @@ void zlb_client_new(lua_State *L, bool safe) {
     client->core = NULL;
     client->transport = NULL;
     client->last_tag = 0;
-    client->has_progress = client->in_nginx = false;
+    client->telling = client->has_progress = client->in_nginx = false;
     client->safe = safe;
     luaL_getmetatable(L, zlb_client_types[safe]);
     lua_setmetatable(L, -2);
@@ -82,7 +84,10 @@ void zlb_client_new(lua_State *L, bool safe) {
     set_endpoint(L, core);
     set_target(L, core);
     set_limits(L, core);
-    core->sender.signer = zlb_credentials_find(L, 1);
+    zlb_events_begin(L, client);
+    if (!zlb_renew_begin(L, client)) {
+        core->sender.signer = zlb_credentials_find(L, 1);
+    }
     if (!zl_buf_ok(&core->sender.endpoint.base) || !zl_buf_ok(&core->sender.endpoint.host) ||
         !zl_buf_ok(&core->service) || !zl_buf_ok(&core->version) ||
         !zl_buf_ok(&core->sender.user_agent)) {
@@ -120,8 +125,20 @@ ZL_HOT zlb_client *zlb_client_check(lua_State *L) {
     return client;
 }
 
-/* client:close() → nothing. Also __gc and __close. */
+/* client:close() → nothing. Also __close. */
 static int c_close(lua_State *L) {
+    zlb_client *client = to_client(L);
+    zl_client *core = client->core;
+    if (core != NULL) {
+        zl_client_ref(core);
+        zlb_client_close(client);
+        zlb_events_tell_last(L, 1, core);
+    }
+    return 0;
+}
+
+/* The same without a word to on_event: it may have been collected, too. */
+static int c_gc(lua_State *L) {
     zlb_client_close(to_client(L));
     return 0;
 }
@@ -182,7 +199,7 @@ static const luaL_Reg methods[] = {
 
 static const luaL_Reg metamethods[] = {
     {"__close", c_close},
-    {"__gc", c_close},
+    {"__gc", c_gc},
     {"__tostring", c_tostring},
     {NULL, NULL},
 };

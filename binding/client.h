@@ -6,11 +6,13 @@
 #include "../api/transport.h"
 #include "compat.h"
 
-/* The user value is a table that keeps the jobs under way, by their tags. */
+/* The user value is a table that keeps the jobs under way, by their tags, and the functions
+ * on_event and credentials. */
 typedef struct zlb_client {
     zl_client *core;         /* NULL: closed */
     zl_transport *transport; /* NULL: closed, or there is no engine */
     int last_tag;
+    bool telling;      /* its on_event runs */
     bool has_progress; /* some job had an on_progress */
     bool safe;         /* returns nil, err; its jobs do so too */
     bool in_nginx;     /* where it must not block but in some phases */

@@ -105,20 +105,25 @@ static int raise_missing(lua_State *L) {
                      lua_tostring(L, -1));
 }
 
-zl_signer *zlb_credentials_find(lua_State *L, int index) {
-    source options = {
-        .place = "options",
+zl_signer *zlb_credentials_signer(lua_State *L, const char *place, zl_view key_id, zl_view password,
+                                  zl_view token) {
+    source s = {
+        .place = place,
         .id_name = "access_key_id",
         .password_name = "access_key_password",
         .token_name = "token",
-        .id = zlb_option_header(L, index, "access_key_id"),
-        .password = zlb_option_string(L, index, "access_key_password"),
-        .token = zlb_option_header(L, index, "token"),
+        .id = key_id,
+        .password = password,
+        .token = token,
     };
-    if (is_complete(L, &options)) {
-        return make_signer(L, &options);
-    }
-    zl_signer *signer = find_in_environment(L);
+    return is_complete(L, &s) ? make_signer(L, &s) : NULL;
+}
+
+zl_signer *zlb_credentials_find(lua_State *L, int index) {
+    zl_signer *signer = zlb_credentials_signer(
+        L, "options", zlb_option_header(L, index, "access_key_id"),
+        zlb_option_string(L, index, "access_key_password"), zlb_option_header(L, index, "token"));
+    signer = signer != NULL ? signer : find_in_environment(L);
     if (signer == NULL) {
         (void)raise_missing(L);
     }

@@ -9,4 +9,9 @@
  * "credentials", naming what was looked for, never a value. The caller owns the signer. */
 zl_signer *zlb_credentials_find(lua_State *L, int index);
 
+/* A signer of a key pair or a token that were found in `place` (for messages); NULL: neither is
+ * there. Raises as above. The caller owns the signer. */
+zl_signer *zlb_credentials_signer(lua_State *L, const char *place, zl_view key_id, zl_view password,
+                                  zl_view token);
+
 #endif

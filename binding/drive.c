@@ -7,8 +7,10 @@
 #include "../api/hot.h"
 #include "engine.h"
 #include "errors.h"
+#include "events.h"
 #include "job.h"
 #include "options.h"
+#include "renew.h"
 #include "safe.h"
 #include "scratch.h"
 
@@ -56,7 +58,7 @@ static void tell_all(lua_State *L) {
     lua_getuservalue(L, 1);
     lua_pushnil(L);
     while (lua_next(L, -2) != 0) {
-        if (zlb_job_has_news(lua_touserdata(L, -1))) {
+        if (lua_isuserdata(L, -1) && zlb_job_has_news(lua_touserdata(L, -1))) {
             lua_rawseti(L, -4, ++count);
         } else {
             lua_pop(L, 1);
@@ -188,12 +190,20 @@ static void move(lua_State *L, int64_t wait_ms) {
     } else if (rc != ZL_OK) {
         (void)luaL_error(L, "zenlayer: a request could not be signed");
     }
+    if (zl_transport_needs_credentials(client->transport)) {
+        zlb_renew(L, 1, client->core);
+    }
+    if (client->transport != NULL && zl_transport_needs_credentials(client->transport)) {
+        zl_transport_wake(client->transport);
+    }
 }
 
 /* A turn, and everything that goes with it. */
 static void turn(lua_State *L, int64_t wait_ms, lua_Hook hook_before) {
+    const zlb_client *client = lua_touserdata(L, 1);
     move(L, wait_ms);
     deliver(L, 1);
+    zlb_events_tell(L, 1, client->core);
     check_interrupt(L, hook_before);
 }
 
@@ -215,6 +225,9 @@ static size_t reap(lua_State *L) {
     while (lua_next(L, -2) != 0) {
         const zlb_job *job = lua_touserdata(L, -1);
         lua_pop(L, 1);
+        if (job == NULL) { /* a function of the client's */
+            continue;
+        }
         if (job->op == NULL || (zl_operation_is_done(job->op) && !zlb_job_has_news(job))) {
             lua_pushvalue(L, -1);
             lua_pushnil(L);
@@ -243,6 +256,7 @@ void zlb_drive_run(lua_State *L, int client_index, int job_index) {
     const zlb_client *client = lua_touserdata(L, client_index);
     const zlb_job *job = lua_touserdata(L, job_index);
     refuse_in_nginx(L, client);
+    zlb_renew_check(L, client->core);
     lua_pushcfunction(L, run_protected);
     lua_pushvalue(L, client_index);
     lua_pushvalue(L, job_index);
@@ -256,6 +270,7 @@ void zlb_drive_run(lua_State *L, int client_index, int job_index) {
         release_job(L, client_index, job);
     }
     (void)zl_operation_cancel(job->op, ZL_LIT("the client was closed")); /* if it is not done */
+    zlb_events_tell(L, client_index, client->core);
     if (rc != 0) {
         (void)lua_error(L);
     }
@@ -273,10 +288,12 @@ void zlb_drive_submit(lua_State *L, int client_index) {
 static size_t poll_at_once(lua_State *L) {
     const zlb_client *client = lua_touserdata(L, 1);
     move(L, 0);
-    if (zl_transport_was_quiet(client->transport) && !client->has_progress) {
+    if (client->transport != NULL && zl_transport_was_quiet(client->transport) &&
+        !client->has_progress) {
         return zl_transport_count(client->transport);
     }
     deliver(L, 1);
+    zlb_events_tell(L, 1, client->core);
     tell_all(L);
     return reap(L);
 }
@@ -404,6 +421,7 @@ static int j_wait(lua_State *L) {
     const zlb_client *client = zl_operation_is_done(job->op) ? NULL : push_client(L);
     if (client != NULL) {
         refuse_in_nginx(L, client);
+        zlb_renew_check(L, client->core);
         lua_pushvalue(L, 1);
         lua_pushnumber(L, (lua_Number)(zl_clock_mono_ms() + wait_ms));
         lua_call(L, 3, 0);
@@ -420,6 +438,7 @@ static int j_cancel(lua_State *L) {
     if (client != NULL) {
         was_running = zl_transport_cancel(client->transport, job->op, ZL_LIT("cancelled"));
         release_job(L, lua_gettop(L), job);
+        zlb_events_tell(L, lua_gettop(L), client->core);
     }
     lua_pushboolean(L, was_running);
     return 1;

@@ -28,11 +28,13 @@ const char *const zlb_client_options[] = {
     "ca_path",
     "connect_timeout",
     "connect_to",
+    "credentials",
     "deadline",
     "endpoint",
     "max_attempts",
     "max_concurrency",
     "max_response_bytes",
+    "on_event",
     "proxy",
     "service",
     "timeout",
@@ -40,6 +42,8 @@ const char *const zlb_client_options[] = {
     "user_agent",
     NULL,
 };
+
+const bool zlb_engine_asks = true;
 
 /* A path that libcurl will read later: better to hear of a slip now. */
 static const char *readable_path(lua_State *L, const char *name) {

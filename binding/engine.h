@@ -14,6 +14,10 @@ extern const char *const zlb_client_types[2], *const zlb_job_types[2], *const zl
 /* The options of `new`, in order, with NULL at the end. */
 extern const char *const zlb_client_options[];
 
+/* Whether a step of a prepared operation asks the credentials function by itself; else whoever
+ * drives it does. */
+extern const bool zlb_engine_asks;
+
 /* The methods that a client has besides those of client.c. */
 extern const luaL_Reg zlb_engine_methods[];
 

@@ -90,6 +90,30 @@ bool zlb_is_error(lua_State *L, int index) {
     return same;
 }
 
+bool zlb_is_interrupt(lua_State *L, int index) {
+    static const char text[] = "interrupted!";
+    size_t len;
+    if (lua_type(L, index) != LUA_TSTRING) {
+        return false;
+    }
+    const char *raised = lua_tolstring(L, index, &len);
+    return len >= sizeof text - 1 && strcmp(raised + len - (sizeof text - 1), text) == 0;
+}
+
+void zlb_warn(lua_State *L, const char *what) {
+#if LUA_VERSION_NUM >= 504
+    const char *raised =
+        lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : luaL_typename(L, -1);
+    lua_warning(L, "zenlayer: ", 1);
+    lua_warning(L, what, 1);
+    lua_warning(L, ": ", 1);
+    lua_warning(L, raised, 0);
+#else
+    (void)L;
+    (void)what;
+#endif
+}
+
 /* --- showing one ------------------------------------------------------------------------------ */
 
 enum { LINE_MAX_BYTES = 1024, MESSAGE_MAX_BYTES = 640, FIELD_MAX_BYTES = 80 };

@@ -30,6 +30,14 @@ int zlb_raise_memory(lua_State *L) ZLB_RAISES;
 /* Whether the value is one of our error tables. */
 bool zlb_is_error(lua_State *L, int index);
 
+/* Whether the value is what the stock interpreter raises on Ctrl-C: "interrupted!", with a place in
+ * front of it or not. */
+bool zlb_is_interrupt(lua_State *L, int index);
+
+/* Something was raised that may not be raised on; it is on top of the stack, and stays. From
+ * Lua 5.4 on this is a warning, elsewhere nothing. */
+void zlb_warn(lua_State *L, const char *what);
+
 /* Push a view as a string; set field `name` of the table on top to it, unless it is empty. */
 void zlb_push_view(lua_State *L, zl_view view);
 void zlb_set_view(lua_State *L, const char *name, zl_view view);

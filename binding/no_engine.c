@@ -2,8 +2,11 @@
  * moves the bytes as it likes. */
 #include "engine.h"
 
+#include "../api/clock.h"
 #include "errors.h"
+#include "events.h"
 #include "options.h"
+#include "renew.h"
 #include "wire_options.h"
 
 const char *const zlb_client_types[2] = {"zenlayer.core.client", "zenlayer.core.safe.client"};
@@ -12,11 +15,29 @@ const char *const zlb_prepared_types[2] = {"zenlayer.core.operation",
                                            "zenlayer.core.safe.operation"};
 
 const char *const zlb_client_options[] = {
-    "access_key_id",   "access_key_password", "api_version", "ca_file",  "ca_path",
-    "connect_timeout", "connect_to",          "deadline",    "endpoint", "max_attempts",
-    "max_concurrency", "max_response_bytes",  "proxy",       "service",  "timeout",
-    "token",           "user_agent",          NULL,
+    "access_key_id",
+    "access_key_password",
+    "api_version",
+    "ca_file",
+    "ca_path",
+    "connect_timeout",
+    "connect_to",
+    "credentials",
+    "deadline",
+    "endpoint",
+    "max_attempts",
+    "max_concurrency",
+    "max_response_bytes",
+    "on_event",
+    "proxy",
+    "service",
+    "timeout",
+    "token",
+    "user_agent",
+    NULL,
 };
+
+const bool zlb_engine_asks = false;
 
 const luaL_Reg zlb_job_methods[] = {
     {NULL, NULL}}; /* its jobs are prepared operations, all of them */
@@ -70,6 +91,29 @@ static int c_settings(lua_State *L) {
     return 1;
 }
 
+/* client:take_credentials(ok, …): what pcall of the credentials function returned, after a step was
+ * "credentials". Its table is checked, what is wrong is told to the calls that wait for it. */
+static int c_take_credentials(lua_State *L) {
+    zl_client *core = zlb_client_check(L)->core;
+    zlb_renew_take(L, core);
+    zlb_events_tell(L, 1, core);
+    return 0;
+}
+
+/* client:tell_opened(seconds, address): a connection was opened; for on_event. */
+static int c_tell_opened(lua_State *L) {
+    zl_client *core = zlb_client_check(L)->core;
+    double seconds = luaL_checknumber(L, 2);
+    const char *address = luaL_checkstring(L, 3);
+    zl_event *event = zl_events_add(&core->events, ZL_EVENT_CONNECTION_OPENED, zl_clock_mono_ms());
+    if (event != NULL) {
+        event->duration_ms = (int64_t)(seconds * 1000);
+        zl_buf_add_text(&event->address, address);
+    }
+    zlb_events_tell(L, 1, core);
+    return 0;
+}
+
 /* client:wrong_phase(message): raises WRONG_PHASE, for a driver that may not begin. */
 static int c_wrong_phase(lua_State *L) {
     return zlb_raise(L, ZL_CODE_WRONG_PHASE, NULL, "%s", luaL_checkstring(L, 2));
@@ -77,6 +121,8 @@ static int c_wrong_phase(lua_State *L) {
 
 const luaL_Reg zlb_engine_methods[] = {
     {"settings", c_settings},
+    {"take_credentials", c_take_credentials},
+    {"tell_opened", c_tell_opened},
     {"wrong_phase", c_wrong_phase},
     {NULL, NULL},
 };

@@ -6,13 +6,41 @@
 #include "../api/clock.h"
 #include "engine.h"
 #include "errors.h"
+#include "events.h"
 #include "job.h"
+#include "renew.h"
 #include "safe.h"
 #include "scratch.h"
 
 void zlb_prepared_from_job(lua_State *L, bool safe) {
+    const zlb_job *job = lua_touserdata(L, -1);
+    const zl_client *core = zl_operation_client(job->op);
     luaL_getmetatable(L, zlb_prepared_types[safe]);
     lua_setmetatable(L, -2);
+    if (core->events.wanted || core->credentials.renewable) { /* it has the functions */
+        lua_getuservalue(L, -1);
+        lua_pushvalue(L, 1);
+        lua_setfield(L, -2, "client");
+        lua_pop(L, 1);
+    }
+}
+
+/* Push the client of the operation at index 1, if it has one that has functions. */
+static bool push_client(lua_State *L) {
+    lua_getuservalue(L, 1);
+    lua_getfield(L, -1, "client");
+    lua_remove(L, -2);
+    return !lua_isnil(L, -1);
+}
+
+/* Tell on_event what there is to tell about the operation at index 1. */
+static void tell(lua_State *L) {
+    const zlb_job *job = lua_touserdata(L, 1);
+    zl_client *core = zl_operation_client(job->op);
+    if (core->events.first != NULL && push_client(L)) {
+        zlb_events_tell(L, lua_gettop(L), core);
+        lua_pop(L, 1);
+    }
 }
 
 static zlb_job *check_prepared(lua_State *L) {
@@ -153,11 +181,23 @@ static void push_bytes(lua_State *L, const zl_request *request) {
     luaL_pushresult(&out);
 }
 
+/* Ask the core, and the credentials function if the core wants that. */
+static int ask(lua_State *L, const zlb_job *job, zl_moment *now, zl_step *out) {
+    zl_clock_now(now);
+    int rc = zl_operation_step(job->op, now, out);
+    while (rc == ZL_OK && out->kind == ZL_STEP_CREDENTIALS && zlb_engine_asks && push_client(L)) {
+        zlb_renew(L, lua_gettop(L), zl_operation_client(job->op));
+        lua_pop(L, 1);
+        zl_clock_now(now);
+        rc = zl_operation_step(job->op, now, out);
+    }
+    return rc;
+}
+
 /* Ask for the next step. Where it is no request, pushes what it is and returns how many values;
  * else pushes "send" and the call's number and returns 0. */
 static int step(lua_State *L, const zlb_job *job, zl_moment *now, zl_step *out) {
-    zl_clock_now(now);
-    int rc = zl_operation_step(job->op, now, out);
+    int rc = ask(L, job, now, out);
     if (rc == ZL_ERR_NOMEM) {
         return zlb_raise_memory(L);
     } else if (rc != ZL_OK) {
@@ -170,6 +210,7 @@ static int step(lua_State *L, const zlb_job *job, zl_moment *now, zl_step *out) 
         return 0;
     case ZL_STEP_WAIT: lua_pushliteral(L, "wait"); break;
     case ZL_STEP_PENDING: lua_pushliteral(L, "pending"); break;
+    case ZL_STEP_CREDENTIALS: lua_pushliteral(L, "credentials"); return 1;
     case ZL_STEP_DONE: lua_pushliteral(L, "done"); return 1;
     }
     lua_pushnumber(L, (lua_Number)out->wait_ms / 1000);
@@ -189,6 +230,7 @@ static int o_step(lua_State *L) {
         push_request(L, next.request, attempt_ms(job->op, &now));
         count = 3;
     }
+    tell(L); /* last: it may report on what is to be sent */
     return count;
 }
 
@@ -206,6 +248,7 @@ static int o_step_http(lua_State *L) {
         lua_pushnumber(L, (lua_Number)(now.mono_ms + left_ms) / 1000);
         count = 5;
     }
+    tell(L);
     return count;
 }
 
@@ -221,6 +264,7 @@ static int o_reply(lua_State *L) {
     zl_answer_init(&answer, status);
     read_headers(L, 4, &answer);
     bool counted = zlb_job_report(L, 1, (size_t)n, &answer, body);
+    tell(L);
     zlb_job_tell_progress(L, 1);
     lua_pushboolean(L, counted);
     return 1;
@@ -263,6 +307,7 @@ static int o_failed(lua_State *L) {
     zl_code code = check_code(L, 5, sent ? ZL_CODE_CONNECTION_LOST : ZL_CODE_CONNECT_FAILED);
     zl_clock_now(&now);
     bool counted = zl_operation_failed(job->op, (size_t)n, &now, code, message, sent);
+    tell(L);
     zlb_job_tell_progress(L, 1);
     lua_pushboolean(L, counted);
     return 1;
@@ -273,7 +318,9 @@ static int o_failed(lua_State *L) {
 static int o_cancel(lua_State *L) {
     const zlb_job *job = check_prepared(L);
     zl_view message = lua_isnoneornil(L, 2) ? ZL_LIT("cancelled") : check_string(L, 2, "message");
-    lua_pushboolean(L, zl_operation_cancel(job->op, message));
+    bool was_running = zl_operation_cancel(job->op, message);
+    tell(L);
+    lua_pushboolean(L, was_running);
     return 1;
 }
 

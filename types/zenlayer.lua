@@ -15,6 +15,7 @@
 ---| "NOT_CONFIGURED"
 ---| "CREDENTIALS_MISSING"
 ---| "CREDENTIALS_INVALID"
+---| "CREDENTIALS_UNAVAILABLE"
 ---| "REQUEST_LIMIT_EXCEEDED"
 ---| "PARTIAL_FAILURE"
 ---| "BAD_RESPONSE"
@@ -67,6 +68,7 @@
 ---@field access_key_id? string
 ---@field access_key_password? string
 ---@field token? string a Bearer token in place of the key pair
+---@field credentials? fun(): zenlayer.Credentials?, string? called when they are needed, and again
 ---@field endpoint? string "https://console.zenlayer.com"; http for loopback addresses alone
 ---@field connect_to? string "host[:port]": dial this, verify and sign the endpoint's name
 ---@field service? string "vm"
@@ -81,7 +83,44 @@
 ---@field ca_path? string the same, a directory (not in resty.zenlayer)
 ---@field proxy? string|false replaces the environment's; false: none
 ---@field user_agent? string
+---@field on_event? fun(event: zenlayer.Event) told what happens
 ---@field allow_blocking? boolean block inside nginx all the same (not in resty.zenlayer)
+
+--- What a credentials function returns: a key pair or a token.
+---@class zenlayer.Credentials
+---@field access_key_id? string
+---@field access_key_password? string
+---@field token? string
+---@field expires_at? number UNIX seconds; not given: for ever
+
+---@class zenlayer.Event
+---@field event zenlayer.EventName
+---@field time number UNIX seconds
+---@field operation? integer its number in the client
+---@field call? integer the number of its call in the operation
+---@field action? string
+---@field attempt? integer from 1; of retried the one to come
+---@field attempts? integer of batch_settled
+---@field instances? integer ids that it is about
+---@field http_status? integer
+---@field code? string of the error; of retried and paused why
+---@field request_id? string
+---@field outcome? zenlayer.BatchOutcome
+---@field duration? number seconds
+---@field delay? number seconds
+---@field offset? integer seconds, of clock_corrected: what is added to this machine's clock
+---@field address? string of connection_opened
+
+---@alias zenlayer.EventName
+---| '"attempt_started"'
+---| '"answered"'
+---| '"failed"'
+---| '"retried"'
+---| '"paused"'
+---| '"clock_corrected"'
+---| '"credentials_renewed"'
+---| '"connection_opened"'
+---| '"batch_settled"'
 
 ---@class zenlayer.CallOptions
 ---@field service? string

@@ -169,8 +169,8 @@ end
 -- TLS is verified with a name, always: without one nothing would be checked at all.
 local function open(exchange)
     local sock, target = exchange.sock, exchange.target
-    local dial = target.proxy or target
-    set_timeout(sock, exchange.connect_deadline - now())
+    local dial, began = target.proxy or target, now()
+    set_timeout(sock, exchange.connect_deadline - began)
     local ok, err = sock:connect(dial.host, dial.port, { pool = target.pool })
     if not ok then
         return connect_failed(exchange, err)
@@ -194,6 +194,7 @@ local function open(exchange)
             return handshake_failed(exchange, err)
         end
     end
+    target.tell_opened(now() - began, dial.host .. ":" .. dial.port)
     return true
 end
 
@@ -445,6 +446,29 @@ local function cancel(run)
     run.op:cancel "the client was closed"
 end
 
+-- Ask the credentials function, which may do what yields: in a timer, because all wait for it, and
+-- the request that happened to need it first may be aborted.
+local function renew(client)
+    local function take(...)
+        if not client.closed then
+            client.core:take_credentials(...)
+        end
+        for run in pairs(client.runs) do
+            wake(run)
+        end
+    end
+    local ok, err = ngx.timer.at(0, function(premature)
+        if premature then
+            take(false, "nothing: nginx is about to exit")
+        else
+            take(pcall(client.credentials))
+        end
+    end)
+    if not ok then
+        take(false, "nothing: no timer to run it in (" .. tostring(err) .. ")")
+    end
+end
+
 local function drive(run)
     local op, fresh = run.op, nil -- fresh: an exchange that was not begun
     while not run.raised do
@@ -472,6 +496,8 @@ local function drive(run)
                 run.was_woken = false
                 wake_next(run.client)
             end
+        elseif kind == "credentials" then
+            renew(run.client)
         elseif kind ~= "again" then
             pause(run, kind, n)
         end
@@ -590,9 +616,16 @@ function zenlayer.new(options)
         return nil, err
     end
     bare_methods = getmetatable(bare).__index
+    local target = read_target(bare:settings())
+    function target.tell_opened(seconds, address)
+        if not pcall(bare.tell_opened, bare, seconds, address) then
+            return -- it was closed meanwhile
+        end
+    end
     return setmetatable({
         core = bare,
-        target = read_target(bare:settings()),
+        credentials = options and options.credentials,
+        target = target,
         runs = setmetatable({}, { __mode = "k" }),
         waiting = {},
         first = 0,

@@ -40,7 +40,7 @@ static void send_now(story *s) {
     zl_moment now = now_of(s);
     int before = s->call.attempts;
     assert_true(s->call.state == ZL_CALL_READY || s->call.state == ZL_CALL_WAITING);
-    assert_int_equal(zl_call_send(&s->call, &s->sender, &action, &s->retry, &now), ZL_OK);
+    assert_int_equal(zl_call_send(&s->call, &s->sender, 0, &action, &s->retry, &now), ZL_OK);
     assert_int_equal(s->call.state, ZL_CALL_IN_FLIGHT);
     assert_int_equal(s->call.attempts, before + 1);
 }
@@ -731,7 +731,7 @@ static void test_a_send_without_memory(void **state) {
         begin(&s, true);
         zl_moment now = now_of(&s);
         alloc_fail_at(k, false);
-        int rc = zl_call_send(&s.call, &s.sender, &action, &s.retry, &now);
+        int rc = zl_call_send(&s.call, &s.sender, 0, &action, &s.retry, &now);
         bool failed = alloc_has_failed();
         alloc_fail_at(0, false);
         assert_int_equal(rc, failed ? ZL_ERR_NOMEM : ZL_OK);

@@ -1,0 +1,23 @@
+/* Credentials that a function of the user's gives: `credentials` of `new`. */
+#ifndef ZLB_RENEW_H
+#define ZLB_RENEW_H
+
+#include "client.h"
+#include "compat.h"
+
+/* Read the option `credentials` of the table at index 1 for the client on top of the stack. False:
+ * not given. Raises, also when others are given besides. */
+bool zlb_renew_begin(lua_State *L, zlb_client *client);
+
+/* Ask the function of the client at client_index, and give the core what it says. Raises nothing
+ * but the interpreter's "interrupted!": that it fails is told to the calls that wait for it. */
+void zlb_renew(lua_State *L, int client_index, zl_client *core);
+
+/* The same where somebody else has called the function: at index 2 and up is what pcall returned.
+ */
+void zlb_renew_take(lua_State *L, zl_client *core);
+
+/* Raise if the function is being asked: then it is what calls, and would wait for itself. */
+void zlb_renew_check(lua_State *L, const zl_client *core);
+
+#endif
