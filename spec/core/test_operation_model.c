@@ -22,6 +22,10 @@ typedef struct call_truth {
     int64_t not_before_ms;
     size_t failed_ids;
     zl_view failed[2]; /* the ids that the last answer said had failed */
+
+    /* By the events: */
+    int started, reported, retried, settled;
+    zl_outcome settled_as;
 } call_truth;
 
 typedef struct op_truth {
@@ -32,7 +36,8 @@ typedef struct op_truth {
     int64_t deadline_ms;
     int64_t total; /* of pages */
     size_t ids;
-    bool refused; /* some call has failed for good */
+    bool refused;                  /* some call has failed for good */
+    size_t told_unbegun, told_ids; /* by the events: batches never begun; ids of settled ones */
     call_truth calls[CALLS_MAX + 1];
 } op_truth;
 
@@ -50,6 +55,7 @@ typedef struct weather {
     bool fair; /* nothing goes wrong but the clock */
     double not_sent, lost, acts_when_lost, limited, retry_after, server_error, refused, odd_200;
     double cancels, partial;
+    double key_dies, asked_in_vain; /* of renewable credentials */
 } weather;
 
 typedef struct world {
@@ -64,6 +70,8 @@ typedef struct world {
     flight flights[FLIGHTS_MAX];
     size_t flight_count;
     zl_view failed_id;
+    int bad_generation;    /* the server refuses credentials up to this one */
+    int64_t answer_due_ms; /* when whoever is asked for credentials answers; -1: nobody is */
 } world;
 
 #define CHECK(w, condition)                                                                        \
@@ -160,6 +168,8 @@ static void serve(world *w, size_t op, size_t n, const zl_request *request) {
     } else if (apart > 300 || apart < -300) {
         f.answer = answer_api_error(401, "AUTHFAILURE_SIGNATURE_EXPIRED");
         f.answer.date_s = server_time_s(w);
+    } else if (w->client->credentials.generation <= w->bad_generation) {
+        f.answer = answer_api_error(401, "AUTHFAILURE_SIGNATURE_FAILURE");
     } else if (rng_chance(r, odds->server_error)) {
         f.answer = rng_chance(r, 0.5) ? answer_of_no_api(502)
                                       : answer_api_error(500, "INTERNAL_SERVER_ERROR");
@@ -197,11 +207,92 @@ static void check_send(world *w, size_t op, const zl_step *step) {
     CHECK(w, o->idempotent || !c->ambiguous);
     CHECK(w, w->flight_count < w->client->max_concurrency);
     CHECK(w, c->sends > 0 || o->continue_on_error || !o->refused); /* nothing new after a refusal */
+    const zl_credentials *credentials = &w->client->credentials;
+    CHECK(w, !credentials->renewable || (credentials->generation > 0 && !credentials->refused &&
+                                         w->now_ms < credentials->expiry_ms));
     check_body(w, o, step->n, step->request->body);
     c->sends++;
     c->in_flight = true;
     serve(w, op, step->n, step->request);
     CHECK(w, w->client->in_flight == w->flight_count);
+}
+
+/* --- credentials ------------------------------------------------------------------------------ */
+
+/* Whoever gives them is asked; the answer comes at once or later. */
+static void ask_for_credentials(world *w) {
+    CHECK(w, w->answer_due_ms < 0); /* once for all who wait */
+    w->answer_due_ms = w->now_ms + (int64_t)rng_below(&w->rng, rng_chance(&w->rng, 0.5) ? 2 : 3000);
+}
+
+static void give_credentials(world *w) {
+    zl_moment now = now_of(w);
+    w->answer_due_ms = -1;
+    if (rng_chance(&w->rng, w->weather.asked_in_vain)) {
+        zl_client_lack_signer(w->client, &now, ZL_CODE_CREDENTIALS_UNAVAILABLE, ZL_LIT("sealed"));
+        return;
+    }
+    zl_signer *signer;
+    CHECK(w, zl_signer_new_key(&signer, ZL_LIT("key"), ZL_LIT("another password")) == ZL_OK);
+    int64_t lifetime_ms = rng_chance(&w->rng, 0.5) ? 0 : 1 + (int64_t)rng_below(&w->rng, 200000);
+    zl_client_set_signer(w->client, signer, &now, lifetime_ms);
+}
+
+/* --- events ----------------------------------------------------------------------------------- */
+
+static void note_event(world *w, const zl_event *e) {
+    if (e->operation == 0) {
+        return;
+    }
+    CHECK(w, e->operation <= w->op_count && e->call <= CALLS_MAX);
+    CHECK(w, e->mono_ms <= w->now_ms);
+    op_truth *o = &w->ops[e->operation - 1];
+    call_truth *c = &o->calls[e->call];
+    switch (e->kind) {
+    case ZL_EVENT_ATTEMPT_STARTED:
+        c->started++;
+        CHECK(w, e->attempt == c->started && c->settled == 0);
+        break;
+    case ZL_EVENT_ANSWERED:
+    case ZL_EVENT_FAILED:
+        c->reported++;
+        CHECK(w, e->attempt == c->started && e->duration_ms >= 0 && c->settled == 0);
+        break;
+    case ZL_EVENT_RETRIED:
+        c->retried++;
+        CHECK(w, e->attempt == c->started + 1 && e->delay_ms >= 0 && e->code.len > 0);
+        break;
+    case ZL_EVENT_BATCH_SETTLED:
+        o->told_unbegun += e->call == 0;
+        o->told_ids += e->id_count;
+        c->settled++;
+        c->settled_as = e->outcome;
+        break;
+    default: break;
+    }
+}
+
+static void take_events(world *w) {
+    for (zl_event *e; (e = zl_events_take(&w->client->events)) != NULL; zl_event_free(e)) {
+        note_event(w, e);
+    }
+}
+
+/* What was told of an operation that is done is what is in its account. */
+static void check_told(world *w, const op_truth *o) {
+    size_t unbegun = 0;
+    for (size_t n = 1; n <= zl_operation_count(o->op); n++) {
+        const call_truth *c = &o->calls[n];
+        zl_batch b = zl_operation_batch(o->op, n);
+        if (b.call == 0) {
+            unbegun++;
+            continue;
+        }
+        CHECK(w, c->settled == 1 && c->settled_as == b.outcome);
+        CHECK(w, c->started == c->sends && c->reported <= c->sends);
+        CHECK(w, c->started <= c->retried + 1);
+    }
+    CHECK(w, o->told_unbegun == unbegun && o->told_ids == o->ids);
 }
 
 /* --- landings --------------------------------------------------------------------------------- */
@@ -249,6 +340,7 @@ static void land(world *w, size_t i) {
     if (rng_chance(&w->rng, 0.1)) { /* the same report once more is ignored */
         CHECK(w, !zl_operation_answered(o->op, f.n, &now, &f.answer));
     }
+    take_events(w);
     CHECK(w, w->client->in_flight == w->flight_count);
     CHECK(w, w->client->retry.quota >= 0 && w->client->retry.quota <= ZL_RETRY_QUOTA);
 }
@@ -337,6 +429,8 @@ static void make_weather(world *w) {
         .odd_200 = sometimes(r, most / 3),
         .cancels = fair ? 0.0 : sometimes(r, 0.01),
         .partial = sometimes(r, most / 3),
+        .key_dies = fair ? 0.0 : sometimes(r, 0.05),
+        .asked_in_vain = sometimes(r, most),
     };
     w->skew_s = rng_chance(r, 0.2) ? (int64_t)rng_below(r, 20000) - 10000 : 0;
 }
@@ -399,11 +493,19 @@ static int64_t drive(world *w, size_t op) {
             check_send(w, op, &step);
             continue;
         }
+        if (step.kind == ZL_STEP_CREDENTIALS) {
+            ask_for_credentials(w);
+            continue;
+        }
         if (step.kind == ZL_STEP_DONE) {
             drop_flights(w, op); /* of a deadline */
             CHECK(w, w->client->in_flight == w->flight_count);
             o->done = true;
             check_account(w, op);
+            take_events(w);
+            if (w->client->events.wanted) {
+                check_told(w, o);
+            }
             CHECK(w, !zl_operation_cancel(o->op, ZL_LIT("late")));
             return INT64_MAX;
         }
@@ -412,7 +514,7 @@ static int64_t drive(world *w, size_t op) {
             own += w->flights[i].op == op;
         }
         CHECK(w, step.kind == ZL_STEP_PENDING || own == 0);
-        CHECK(w, step.kind == ZL_STEP_WAIT || w->flight_count > 0);
+        CHECK(w, step.kind == ZL_STEP_WAIT || w->flight_count > 0 || w->answer_due_ms >= 0);
         return w->now_ms + step.wait_ms;
     }
 }
@@ -442,6 +544,10 @@ static void run(uint64_t seed) {
     w.client->max_concurrency = 1 + rng_below(&w.rng, 10);
     w.now_ms = (int64_t)rng_below(&w.rng, 1000000);
     make_weather(&w);
+    w.answer_due_ms = -1;
+    w.bad_generation = -1;
+    w.client->credentials.renewable = rng_chance(&w.rng, 0.3);
+    w.client->events.wanted = rng_chance(&w.rng, 0.5);
     for (size_t wanted = 1 + rng_below(&w.rng, OPS_MAX); wanted > 0; wanted--) {
         new_operation(&w);
     }
@@ -466,9 +572,16 @@ static void run(uint64_t seed) {
         if (until == INT64_MAX) {
             continue; /* all done */
         }
+        until = w.answer_due_ms >= 0 && w.answer_due_ms < until ? w.answer_due_ms : until;
         /* Asking earlier than told does no harm. */
         bool early = rng_chance(&w.rng, 0.1) && until > w.now_ms + 1;
         w.now_ms = early ? w.now_ms + 1 : until;
+        if (w.answer_due_ms >= 0 && w.answer_due_ms <= w.now_ms) {
+            give_credentials(&w);
+        }
+        if (w.client->credentials.renewable && rng_chance(&w.rng, w.weather.key_dies)) {
+            w.bad_generation = w.client->credentials.generation;
+        }
         for (size_t i = 0; i < w.flight_count;) {
             if (w.flights[i].lands_ms <= w.now_ms) {
                 land(&w, i);
