@@ -192,9 +192,9 @@ static void move(lua_State *L, int64_t wait_ms) {
     }
     if (zl_transport_needs_credentials(client->transport)) {
         zlb_renew(L, 1, client->core);
-    }
-    if (client->transport != NULL && zl_transport_needs_credentials(client->transport)) {
-        zl_transport_wake(client->transport);
+        if (client->transport != NULL) { /* the function may have closed it */
+            zl_transport_wake(client->transport);
+        }
     }
 }
 

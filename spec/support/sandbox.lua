@@ -51,7 +51,7 @@ end
 -- Options of new: those given, the sandbox's for the rest. `false` leaves one out.
 function sandbox:options(options)
     local all = { endpoint = self.endpoint, ca_file = self.ca_file, proxy = false }
-    if not (options and (options.token or options.access_key_id)) then
+    if not (options and (options.token or options.access_key_id or options.credentials)) then
         all.access_key_id, all.access_key_password = self.KEY_ID, self.PASSWORD
     end
     if all.endpoint:find "^http:" then
