@@ -46,9 +46,9 @@ local function sorted(list)
 end
 
 -- Whether the module knows an option: what is wrong is another thing then, its value (no option
--- takes a coroutine) or that others are missing.
+-- takes a file) or that others are missing.
 local function is_known(name, use)
-    local result, err = use { [name] = coroutine.create(print) }
+    local result, err = use { [name] = io.stdout }
     assert(result == nil and zenlayer.is_error(err), tostring(err))
     local known = err.code ~= "UNKNOWN_OPTION"
     assert(known or err.message:find("'" .. name .. "'", 1, true), tostring(err))
