@@ -155,12 +155,14 @@ void zl_buf_free(zl_buf *buf) {
     *buf = (zl_buf){0};
 }
 
-/* The length of the well-formed sequence at s (at most `left` bytes), or 0. The bounds of the
- * second byte are those of RFC 3629, section 4. */
-static size_t utf8_sequence(const unsigned char *s, size_t left) {
+/* The bounds of the second byte are those of RFC 3629, section 4. */
+size_t zl_utf8_sequence(zl_view text) {
+    const unsigned char *s = (const unsigned char *)text.data;
     unsigned char low = 0x80, high = 0xBF;
     size_t len;
-    if (s[0] < 0x80) {
+    if (text.len == 0) {
+        return 0;
+    } else if (s[0] < 0x80) {
         return 1;
     } else if (s[0] >= 0xC2 && s[0] <= 0xDF) {
         len = 2;
@@ -175,7 +177,7 @@ static size_t utf8_sequence(const unsigned char *s, size_t left) {
     } else {
         return 0;
     }
-    if (left < len || s[1] < low || s[1] > high) {
+    if (text.len < len || s[1] < low || s[1] > high) {
         return 0;
     }
     for (size_t i = 2; i < len; i++) {
@@ -187,13 +189,12 @@ static size_t utf8_sequence(const unsigned char *s, size_t left) {
 }
 
 bool zl_utf8_valid(zl_view text) {
-    const unsigned char *s = (const unsigned char *)text.data;
-    for (size_t i = 0; i < text.len;) {
-        size_t len = utf8_sequence(s + i, text.len - i);
+    while (text.len > 0) {
+        size_t len = zl_utf8_sequence(text);
         if (len == 0) {
             return false;
         }
-        i += len;
+        text = (zl_view){text.data + len, text.len - len};
     }
     return true;
 }

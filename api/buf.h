@@ -65,6 +65,9 @@ void zl_buf_free(zl_buf *buf);
 /* True for well-formed UTF-8 (no surrogates, nothing over U+10FFFF, no overlong forms). */
 bool zl_utf8_valid(zl_view text);
 
+/* How many bytes the first character of text has, as well-formed UTF-8; 0: it is none. */
+size_t zl_utf8_sequence(zl_view text);
+
 /* True when text may stand in a header's value: no CR, LF or NUL. */
 bool zl_header_safe(zl_view text);
 

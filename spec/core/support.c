@@ -30,6 +30,15 @@ size_t repetitions(size_t full) {
     return full < 20 ? 1 : full / 20;
 }
 
+char *own_bytes(zl_view text) {
+    char *own = malloc(text.len == 0 ? 1 : text.len);
+    assert_non_null(own);
+    if (text.len > 0) {
+        memcpy(own, text.data, text.len);
+    }
+    return own;
+}
+
 zl_moment moment(int64_t mono_ms, double random) {
     int64_t wall_s = WALL_AT_ZERO + (mono_ms >= 0 ? mono_ms / 1000 : -((999 - mono_ms) / 1000));
     return (zl_moment){.mono_ms = mono_ms, .wall_s = wall_s, .random = random};

@@ -31,6 +31,10 @@ double rng_unit(rng *r); /* in [0, 1) */
  * slow (valgrind, sanitizers). */
 size_t repetitions(size_t full);
 
+/* A copy of text in memory of its own, without a NUL behind it, so that a sanitizer sees a read
+ * beyond it. To be freed. */
+char *own_bytes(zl_view text);
+
 /* --- the world outside ---------------------------------------------------------------------------
  */
 

@@ -5,14 +5,6 @@
 #include "http_head.h"
 #include "support.h"
 
-/* In memory of its own, without a NUL, so that a sanitizer sees a read beyond it. */
-static char *own_bytes(zl_view text) {
-    char *own = malloc(text.len == 0 ? 1 : text.len);
-    assert_non_null(own);
-    memcpy(own, text.data, text.len);
-    return own;
-}
-
 static void expect(const char *text, int status, int64_t length, bool chunked, bool close) {
     zl_http_head head;
     size_t len = strlen(text);
