@@ -5,8 +5,10 @@
 #include "../api/sign.h"
 #include "compat.h"
 
-/* A signer of the credentials that the options at `index` give, else the environment. Raises kind
- * "credentials", naming what was looked for, never a value. The caller owns the signer. */
+/* A signer of the credentials that the options at `index` give or, with the option profile, the
+ * files of the official command line; without any of these the environment, and then those files.
+ * Raises kind "credentials", naming what was looked for, never a value. The caller owns the signer.
+ */
 zl_signer *zlb_credentials_find(lua_State *L, int index);
 
 /* A signer of a key pair or a token that were found in `place` (for messages); NULL: neither is

@@ -20,27 +20,17 @@ const char *const zlb_prepared_types[2] = {"zenlayer.operation", "zenlayer.safe.
 /* --- options ---------------------------------------------------------------------------------- */
 
 const char *const zlb_client_options[] = {
-    "access_key_id",
-    "access_key_password",
-    "allow_blocking",
-    "api_version",
-    "ca_file",
-    "ca_path",
-    "connect_timeout",
-    "connect_to",
-    "credentials",
-    "deadline",
-    "endpoint",
-    "max_attempts",
-    "max_concurrency",
-    "max_response_bytes",
-    "on_event",
-    "proxy",
-    "service",
-    "timeout",
-    "token",
-    "user_agent",
-    NULL,
+    "access_key_id",   "access_key_password",
+    "allow_blocking",  "api_version",
+    "ca_file",         "ca_path",
+    "connect_timeout", "connect_to",
+    "credentials",     "deadline",
+    "endpoint",        "max_attempts",
+    "max_concurrency", "max_response_bytes",
+    "on_event",        "profile",
+    "proxy",           "service",
+    "timeout",         "token",
+    "user_agent",      NULL,
 };
 
 const bool zlb_engine_asks = true;

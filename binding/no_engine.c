@@ -29,6 +29,7 @@ const char *const zlb_client_options[] = {
     "max_concurrency",
     "max_response_bytes",
     "on_event",
+    "profile",
     "proxy",
     "service",
     "timeout",

@@ -28,6 +28,7 @@ void zlb_scratch_clear(zlb_scratch *scratch) {
     zl_buf_free(&scratch->head);
     zl_ids_free(&scratch->ids);
     zl_endpoint_free(&scratch->endpoint);
+    zl_credentials_file_free(&scratch->file);
     zl_signer_free(scratch->signer);
     scratch->signer = NULL;
 }

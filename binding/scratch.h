@@ -4,6 +4,7 @@
 #define ZLB_SCRATCH_H
 
 #include "../api/buf.h"
+#include "../api/credentials_file.h"
 #include "../api/endpoint.h"
 #include "../api/ids.h"
 #include "../api/sign.h"
@@ -14,6 +15,7 @@ typedef struct zlb_scratch {
     zl_buf head; /* of an answer whose body is in buf */
     zl_ids ids;
     zl_endpoint endpoint;
+    zl_credentials_file file;
     zl_signer *signer;
 } zlb_scratch;
 

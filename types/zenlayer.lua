@@ -68,6 +68,7 @@
 ---@field access_key_id? string
 ---@field access_key_password? string
 ---@field token? string a Bearer token in place of the key pair
+---@field profile? string a profile of the official command line's files, in their place
 ---@field credentials? fun(): zenlayer.Credentials?, string? called when they are needed, and again
 ---@field endpoint? string "https://console.zenlayer.com"; http for loopback addresses alone
 ---@field connect_to? string "host[:port]": dial this, verify and sign the endpoint's name

@@ -612,6 +612,7 @@ function zenlayer.new(options)
         if err.code == "CREDENTIALS_MISSING" then
             err.message = err.message .. ". nginx clears the environment of its workers: nginx.conf"
                 .. " needs \"env ZENLAYER_ACCESS_KEY_ID;\" and \"env ZENLAYER_ACCESS_KEY_SECRET;\""
+                .. ", or \"env HOME;\" for the files"
         end
         return nil, err
     end

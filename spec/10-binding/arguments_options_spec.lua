@@ -52,6 +52,7 @@ local OF_NEW = {
     access_key_id = headers(),
     access_key_password = strings(),
     token = headers(),
+    profile = strings(),
     endpoint = strings(),
     connect_to = strings(),
     service = words(),

@@ -1,67 +1,12 @@
--- Where new finds credentials: its options, then the environment. The environment cannot be changed
--- from within Lua, so most of this runs in other processes.
+-- Where new finds credentials: its options, then the environment. (The files have a spec of their
+-- own.)
+local credentials = require "binding_credentials"
 local errors = require "binding_errors"
-local process = require "process"
 
-local SECRET = "s3cr3t-va1ue"
-local ID, PASSWORD, TOKEN =
-    "ZENLAYER_ACCESS_KEY_ID", "ZENLAYER_ACCESS_KEY_SECRET", "ZENLAYER_TOKEN"
-local OTHERS = {
-    "ZENLAYER_ACCESS_KEY_PASSWORD",
-    "ZENLAYERCLOUD_SECRET_KEY_ID", "ZENLAYERCLOUD_SECRET_KEY_PASSWORD",
-    "ZENLAYERCLOUD_ACCESS_KEY_ID", "ZENLAYERCLOUD_ACCESS_KEY_PASSWORD",
-}
-
--- Prints what new says: "found", or the error's kind, code, outcome, message. Fails if the two
--- modules do not say the same, or if a secret is in what they say.
-local SCRIPT = [[
-local zenlayer, safe = require "zenlayer", require "zenlayer.safe"
-local function options()
-    local given = { endpoint = "https://127.0.0.1:1", proxy = false }
-    for name, value in arg[1]:gmatch "([%w_]+)=([^;]*);" do
-        given[name] = value
-    end
-    return given
-end
-local function tell(value)
-    if zenlayer.is_error(value) then
-        assert(not tostring(value):find("s3cr3t", 1, true))
-        for _, field in pairs(value) do
-            assert(not tostring(field):find("s3cr3t", 1, true))
-        end
-        return table.concat({ value.kind, value.code, value.outcome, value.message }, "\n")
-    end
-    assert(not tostring(value):find("s3cr3t", 1, true))
-    return "found"
-end
-local ok, raised = pcall(zenlayer.new, options())
-local client, returned = safe.new(options())
-assert(ok == (client ~= nil))
-assert(tell(raised) == tell(client or returned))
-print(tell(raised))
-]]
-
-local function new(environment, options)
-    local all = { [ID] = false, [PASSWORD] = false, [TOKEN] = false, HOME = "/nonexistent" }
-    for _, name in ipairs(OTHERS) do
-        all[name] = false
-    end
-    for name, value in pairs(environment) do
-        all[name] = value
-    end
-    local output, status = process.run_lua(SCRIPT, all, options or "")
-    assert.equal(0, status, output)
-    return output
-end
-
-local function refused(code, parts, environment, options)
-    local output = new(environment, options)
-    local head = "credentials\n" .. code .. "\nnot_sent\n"
-    assert.equal(head, output:sub(1, #head))
-    for _, part in ipairs(parts) do
-        assert(output:find(part, 1, true), part .. " is not in: " .. output)
-    end
-end
+local new, refused = credentials.new, credentials.refused
+local SECRET = credentials.SECRET
+local ID, PASSWORD, TOKEN = credentials.ID, credentials.PASSWORD, credentials.TOKEN
+local OTHERS = credentials.OTHERS
 
 local PAIR_GIVEN = ("access_key_id=KEY;access_key_password=%s;"):format(SECRET)
 local TOKEN_GIVEN = ("token=%s;"):format(SECRET)

@@ -27,10 +27,11 @@ describe("examples/stop_instances.lua", function()
         local command = { "env" }
         for _, name in ipairs {
             "ZENLAYER_ACCESS_KEY_ID", "ZENLAYER_ACCESS_KEY_SECRET", "ZENLAYER_TOKEN", "https_proxy",
-            "HTTPS_PROXY", "all_proxy", "ALL_PROXY",
+            "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "ZENLAYER_PROFILE",
         } do
             table.move({ "-u", name }, 1, 2, #command + 1, command)
         end
+        command[#command + 1] = "HOME=/nonexistent"
         for name, value in pairs(environment or KEYS) do
             command[#command + 1] = name .. "=" .. value
         end

@@ -1,5 +1,6 @@
 -- What is missing in nginx.conf is named by the error.
 local certificates = require "certificates"
+local cjson = require "cjson"
 local dns = require "dns"
 local expect = require "expect"
 local process = require "process"
@@ -152,13 +153,14 @@ describe("keys in the environment", function()
     it("are not seen by the workers without env lines, and the error says so", function()
         uv.os_setenv(VARIABLES[1], box.KEY_ID)
         uv.os_setenv(VARIABLES[2], box.PASSWORD)
-        local response, err = new {}
+        local response, err = new { HOME = "/nonexistent" }
         uv.os_unsetenv(VARIABLES[1])
         uv.os_unsetenv(VARIABLES[2])
         err = remote.failure({
             kind = "credentials", code = "CREDENTIALS_MISSING", outcome = "not_sent",
         }, response, err)
-        names(err, "env " .. VARIABLES[1] .. ";", "env " .. VARIABLES[2] .. ";", "nginx.conf")
+        names(err, "env " .. VARIABLES[1] .. ";", "env " .. VARIABLES[2] .. ";", "env HOME;",
+            "nginx.conf")
         assert.is_nil(err.text:find(box.PASSWORD, 1, true))
     end)
 
@@ -167,6 +169,17 @@ describe("keys in the environment", function()
             ZENLAYER_ACCESS_KEY_ID = box.KEY_ID, ZENLAYER_ACCESS_KEY_SECRET = box.PASSWORD,
         })
         expect.success(new { ZENLAYER_TOKEN = box.TOKEN })
+    end)
+
+    it("may lie in the files of the HOME that an env line lets through", function()
+        local home = process.temporary_directory()
+        process.check { "mkdir", home .. "/.zenlayer" }
+        local path = home .. "/.zenlayer/credentials.json"
+        process.write(path, cjson.encode { default = { token = box.TOKEN } })
+        process.check { "chmod", "600", path }
+        local response, err = new { HOME = home }
+        process.remove(home)
+        expect.success(response, err)
     end)
 
     it("that are half a pair are no pair", function()
