@@ -107,6 +107,7 @@ TEST_AID := $(filter-out $(TEST_SRC),$(sort $(wildcard spec/core/*.c)))
 LIB_LUA  := $(sort $(patsubst lib/%,%,$(shell find lib -name '*.lua' 2>/dev/null)))
 
 CORE_OBJ := $(CORE_SRC:api/%.c=$(CORE)/obj/%.o)
+CHECKED  := $(CORE)/checked/sign.c $(if $(filter openresty,$(MAKECMDGOALS)),,$(CORE)/checked/transfer.h)
 LUA_OBJ  := $(LUA_SRC:%.c=$(OUT)/obj/%.o)
 BARE_OBJ := $(BARE_SRC:%.c=$(OUT)/obj/%.o) \
             $(patsubst api/%.c,$(CORE)/obj/%.o,$(filter-out $(CURL_SRC),$(CORE_SRC)))
@@ -175,11 +176,16 @@ $(OUT)/bench-poll: $(OUT)/obj/bench/poll.o $(STATIC)
 	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(TIMED:%=-Wl,--wrap=curl_multi_%) $^ \
 	    $(HOST_LIBS) -o $@
 
-$(CORE)/obj/%.o: api/%.c $(CORE)/flags
+# A library that is too old is told by an #error of these files. They are looked at before anything is
+# compiled, because a compiler that goes on after an #error has a lot more to say.
+$(CORE)/checked/%: api/% $(CORE)/flags
+	@mkdir -p $(@D) && $(CC) $(CORE_CPPFLAGS) -Wfatal-errors -E $< >/dev/null && touch $@
+
+$(CORE)/obj/%.o: api/%.c $(CORE)/flags | $(CHECKED)
 	$(call quiet,CC $<)mkdir -p $(@D) && \
 	    $(CC) $(CORE_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-$(OUT)/obj/%.o: %.c $(OUT)/flags
+$(OUT)/obj/%.o: %.c $(OUT)/flags | $(CHECKED)
 	$(call quiet,CC $< [$(FLAVOUR)])mkdir -p $(@D) && \
 	    $(CC) $(LUA_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
@@ -210,7 +216,7 @@ read_lua_h = { echo '\#include <lua.h>'; echo '\#if LUA_VERSION_NUM != $(subst .
                $(if $(filter luajit,$(FLAVOUR)),echo '\#include <luajit.h>';) } | \
              $(CC) $(LUA_CPPFLAGS) -E -x c - -o /dev/null
 
-$(OUT)/flags: FORCE
+$(OUT)/flags: $(CORE)/flags FORCE
 	@$(read_lua_h) || { \
 	    echo 'lua-zenlayer: no headers of $(FLAVOUR) here: LUA=$(LUA) LUA_CFLAGS=$(LUA_CFLAGS)' >&2; \
 	    echo 'Install its development package, or give LUA_INCDIR=<the folder with lua.h>.' >&2; \

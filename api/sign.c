@@ -1,19 +1,20 @@
 #include "sign.h"
 
+/* First, because an older one lacks headers of those below. */
+#include <openssl/opensslv.h>
+#if OPENSSL_VERSION_NUMBER < 0x30000000L
+#error "lua-zenlayer needs OpenSSL 3.0 or newer"
+#endif
+
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/opensslv.h>
 #include <openssl/params.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "error.h"
-
-#if OPENSSL_VERSION_NUMBER < 0x30000000L
-#error "lua-zenlayer needs OpenSSL 3.0 or newer"
-#endif
 
 #define METHOD "ZC2-HMAC-SHA256"
 #define SIGNED_HEADERS "content-type;host"

@@ -7,10 +7,6 @@
 
 #include "clock.h"
 
-#if LIBCURL_VERSION_NUM < 0x075000
-#error "lua-zenlayer needs libcurl 7.80.0 or newer"
-#endif
-
 enum { HEAD_MAX = 64 * 1024, KEPT_BUFFER_MAX = 64 * 1024 };
 
 /* --- libcurl's callbacks ---------------------------------------------------------------------- */

@@ -5,6 +5,10 @@
 
 #include <curl/curl.h>
 
+#if LIBCURL_VERSION_NUM < 0x075000
+#error "lua-zenlayer needs libcurl 7.80.0 or newer"
+#endif
+
 #include "operation.h"
 #include "sockets.h"
 
