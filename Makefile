@@ -239,9 +239,11 @@ install: all ## the module under PREFIX (/usr/local), or INST_LIBDIR and INST_LU
 	$(INSTALL) -m 755 $(BARE) '$(DESTDIR)$(INST_LIBDIR)/zenlayer/core.so'
 	$(foreach f,$(LIB_LUA),$(call install_lua,$(f)))
 
-uninstall: ## what install put there
+uninstall: ## what install put there, and the folders zenlayer/ and resty/ if nothing else is in them
 	rm -f '$(DESTDIR)$(INST_LIBDIR)/zenlayer.so' '$(DESTDIR)$(INST_LIBDIR)/zenlayer/core.so' \
 	    $(LIB_LUA:%='$(DESTDIR)$(INST_LUADIR)/%')
+	@rmdir '$(DESTDIR)$(INST_LIBDIR)/zenlayer' 2>/dev/null || :
+	@(CDPATH= cd '$(DESTDIR)$(INST_LUADIR)' && rmdir -p $(sort $(dir $(LIB_LUA)))) 2>/dev/null || :
 
 clean: ## remove the build folder
 	rm -rf $(BUILD)
