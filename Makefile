@@ -221,7 +221,7 @@ $(OUT)/flags: $(CORE)/flags FORCE
 	    echo 'lua-zenlayer: no headers of $(FLAVOUR) here: LUA=$(LUA) LUA_CFLAGS=$(LUA_CFLAGS)' >&2; \
 	    echo 'Install its development package, or give LUA_INCDIR=<the folder with lua.h>.' >&2; \
 	    exit 1; }
-	@$(call same_or_write,$(CC) $(LUA_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS))
+	@$(call same_or_write,$(FLAVOUR): $(CC) $(LUA_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS))
 
 -include $(wildcard $(CORE)/obj/*.d $(CORE)/tests/*.d $(OUT)/obj/*.d $(OUT)/obj/*/*.d $(OUT)/obj/*/*/*.d)
 
