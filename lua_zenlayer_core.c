@@ -6,6 +6,7 @@
 #include "binding/compat.h"
 #include "binding/errors.h"
 #include "binding/face.h"
+#include "binding/names.h"
 
 /* core.parse_http_head(text) → { status =, head = its header lines, length =, chunked =, close = },
  * or nil and what is wrong with it. text: through the blank line. For drivers without an HTTP
@@ -43,11 +44,21 @@ static int m_monotonic(lua_State *L) {
     return 1;
 }
 
+/* core.refuse_unknown_methods(methods, what): from now on the table raises UNKNOWN_METHOD for names
+ * that it has not ("a client has no method 'x'"). */
+static int m_refuse_unknown_methods(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    zlb_refuse_unknown_methods(L, 1, luaL_checkstring(L, 2));
+    return 0;
+}
+
 ZL_EXPORT int luaopen_zenlayer_core(lua_State *L) {
     zlb_face_push(L, false);
     lua_pushcfunction(L, m_monotonic);
     lua_setfield(L, -2, "monotonic");
     lua_pushcfunction(L, m_parse_http_head);
     lua_setfield(L, -2, "parse_http_head");
+    lua_pushcfunction(L, m_refuse_unknown_methods);
+    lua_setfield(L, -2, "refuse_unknown_methods");
     return 1;
 }

@@ -39,6 +39,7 @@ enum {
 #define ZL_CODES(X)                                                                                \
     X(INVALID_ARGUMENT, ARGUMENT, "an argument has the wrong type or value")                       \
     X(UNKNOWN_OPTION, ARGUMENT, "an option's name is not known")                                   \
+    X(UNKNOWN_METHOD, ARGUMENT, "a client, a job or an operation has no such method")              \
     X(CLIENT_CLOSED, ARGUMENT, "the client was closed before the call")                            \
     X(WRONG_PHASE, ARGUMENT, "not possible in this phase of nginx")                                \
     X(NOT_CONFIGURED, ARGUMENT, "a directive is missing in nginx.conf")                            \

@@ -7,6 +7,7 @@
 #include "errors.h"
 #include "events.h"
 #include "make.h"
+#include "names.h"
 #include "options.h"
 #include "prepared.h"
 #include "renew.h"
@@ -210,7 +211,7 @@ static void create_metatable(lua_State *L, bool safe) {
         lua_newtable(L);
         zlb_add_methods(L, methods, safe);
         zlb_add_methods(L, zlb_engine_methods, safe);
-        lua_setfield(L, -2, "__index");
+        zlb_set_methods(L, "a client");
     }
     lua_pop(L, 1);
 }

@@ -4,6 +4,7 @@
 #include "engine.h"
 #include "errors.h"
 #include "json.h"
+#include "names.h"
 #include "results.h"
 #include "safe.h"
 #include "scratch.h"
@@ -139,7 +140,7 @@ static void create_metatable(lua_State *L, bool safe) {
         zlb_set_name(L, "zenlayer.job");
         lua_newtable(L);
         zlb_add_methods(L, zlb_job_methods, safe);
-        lua_setfield(L, -2, "__index");
+        zlb_set_methods(L, "a job");
     }
     lua_pop(L, 1);
 }

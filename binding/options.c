@@ -1,62 +1,16 @@
 #include "options.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "errors.h"
+#include "names.h"
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-enum { NAME_MAX_BYTES = 40 };
-
-static size_t least(size_t a, size_t b, size_t c) {
-    size_t ab = a < b ? a : b;
-    return ab < c ? ab : c;
-}
-
-/* The edit distance of two names (Levenshtein); of a long one only its beginning counts. */
-static size_t distance(const char *a, const char *b) {
-    size_t row[NAME_MAX_BYTES + 1];
-    size_t a_len = strlen(a), b_len = strlen(b);
-    a_len = a_len < NAME_MAX_BYTES ? a_len : NAME_MAX_BYTES;
-    b_len = b_len < NAME_MAX_BYTES ? b_len : NAME_MAX_BYTES;
-    for (size_t j = 0; j <= b_len; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= a_len; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b_len; j++) {
-            size_t above = row[j];
-            size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-            row[j] = least(above + 1, row[j - 1] + 1, change);
-            diagonal = above;
-        }
-    }
-    return row[b_len];
-}
-
-/* How far `name` is from what was given; a name of which that is a part ("force" of
- * "force_shutdown") is near, however long it is. */
-static size_t farness(const char *given, const char *name) {
-    size_t far = distance(given, name);
-    return strlen(given) >= 3 && strstr(name, given) != NULL && far > 1 ? 1 : far;
-}
-
-static const char *nearest(const char *given, const char *const *names) {
-    const char *best = names[0];
-    for (size_t i = 1; names[i] != NULL; i++) {
-        if (farness(given, names[i]) < farness(given, best)) {
-            best = names[i];
-        }
-    }
-    return best;
-}
-
-static bool is_known(const char *given, const char *const *names) {
+static bool is_known(zl_view given, const char *const *names) {
     for (size_t i = 0; names[i] != NULL; i++) {
-        if (strcmp(given, names[i]) == 0) {
+        if (zl_view_equal(given, zl_view_of(names[i]))) {
             return true;
         }
     }
@@ -86,11 +40,10 @@ void zlb_options_check(lua_State *L, int index, const char *const *names) {
             (void)zlb_raise(L, ZL_CODE_UNKNOWN_OPTION, "options",
                             "expected names for keys, got a %s", luaL_typename(L, -2));
         }
-        const char *given = lua_tostring(L, -2);
-        if (strlen(given) != lua_rawlen(L, -2) || !is_known(given, names)) {
-            (void)zlb_raise(L, ZL_CODE_UNKNOWN_OPTION, "options",
-                            "unknown option '%s'; the nearest is '%s'", given,
-                            nearest(given, names));
+        zl_view given;
+        given.data = lua_tolstring(L, -2, &given.len);
+        if (!is_known(given, names)) {
+            (void)zlb_raise_unknown_option(L, given, names);
         }
         lua_pushvalue(L, -2);
         lua_insert(L, -2);

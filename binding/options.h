@@ -14,7 +14,7 @@ enum { ZLB_MAX_ATTEMPTS_MOST = 100 };
 
 /* The argument at `index` is a table of options, or absent (nil or none): then it is replaced by an
  * empty table, else by a copy. Every key must be among names (NULL-terminated). Raises
- * INVALID_ARGUMENT or UNKNOWN_OPTION, with the nearest name. */
+ * INVALID_ARGUMENT or UNKNOWN_OPTION, with what was meant. */
 void zlb_options_check(lua_State *L, int index, const char *const *names);
 
 /* One option of the table at `index`. Where it is absent: an empty view, 0, ZL_UNSET. Ill-typed:

@@ -8,6 +8,7 @@
 #include "errors.h"
 #include "events.h"
 #include "job.h"
+#include "names.h"
 #include "renew.h"
 #include "safe.h"
 #include "scratch.h"
@@ -347,7 +348,7 @@ static void create_metatable(lua_State *L, bool safe) {
         zlb_set_name(L, "zenlayer.operation");
         lua_newtable(L);
         zlb_add_methods(L, methods, safe);
-        lua_setfield(L, -2, "__index");
+        zlb_set_methods(L, "a prepared operation");
     }
     lua_pop(L, 1);
 }

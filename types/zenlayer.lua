@@ -10,6 +10,7 @@
 ---@alias zenlayer.OwnCode
 ---| "INVALID_ARGUMENT"
 ---| "UNKNOWN_OPTION"
+---| "UNKNOWN_METHOD"
 ---| "CLIENT_CLOSED"
 ---| "WRONG_PHASE"
 ---| "NOT_CONFIGURED"

@@ -596,6 +596,8 @@ function client:__tostring()
     return "resty." .. tostring(self.core)
 end
 
+core.refuse_unknown_methods(client, "a client")
+
 local zenlayer = {
     _VERSION = core._VERSION,
     empty_array = core.empty_array,

@@ -45,13 +45,13 @@ describe("zenlayer.core", function()
         table.sort(names)
         assert.same({
             "_VERSION", "empty_array", "is_error", "monotonic", "new", "null", "parse_http_head",
-            "sign",
+            "refuse_unknown_methods", "sign",
         }, names)
         assert.equal(zenlayer._VERSION, core._VERSION)
         assert.equal(zenlayer.null, core.null)
         local client = core.new(KEY)
         for _, name in ipairs { "stop_instances", "call", "poll", "connect", "submit_call" } do
-            assert.is_nil(client[name], name)
+            assert.is_nil(rawget(getmetatable(client).__index, name), name)
         end
     end)
 

@@ -156,10 +156,23 @@ describe("arguments that are wrong are refused as by zenlayer.safe:", function()
         remote.failure({ code = "UNKNOWN_OPTION" }, nil, err)
     end)
 
-    it("there are no methods that would need libcurl", function()
-        local found = table.pack(far:run [[
-            return client.connect, client.poll, client.submit_call, client.sockets
-        ]])
-        assert.same({ n = 4 }, found)
+    it("there are no methods that would need libcurl, and none of any other name", function()
+        for name, text in pairs {
+            connect = "there are call (any action of the API), close, describe_instances_status, "
+                .. "stop_instances, wait_until_stopped",
+            poll = "there are call", submit_call = "the nearest is 'call'",
+            sockets = "there are call", stop_instance = "the nearest is 'stop_instances'",
+            stopInstances = "the nearest is 'stop_instances'",
+        } do
+            local ok, err = pcall(far.run, far, "return client." .. name)
+            assert.is_false(ok)
+            remote.failure({
+                kind = "argument", code = "UNKNOWN_METHOD", outcome = "not_sent",
+            }, nil, err)
+            assert.is_truthy(err.message:find(("a client has no method '%s'; %s"):format(name,
+                text), 1, true), err.message)
+        end
+        assert.same({ n = 3 }, table.pack(far:run "return client[1], client.__eq, client[true]"))
+        assert.is_true(far:run "client.of_ones_own = true return client.of_ones_own")
     end)
 end)
