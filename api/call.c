@@ -1,5 +1,7 @@
 #include "call.h"
 
+#include "hint.h"
+
 int zl_call_send(zl_call *call, const zl_sender *sender, int generation, const zl_action *action,
                  const zl_retry *retry, const zl_moment *now) {
     int rc = zl_request_build(&call->request, sender, action, zl_buf_view(&call->body),
@@ -14,6 +16,7 @@ int zl_call_send(zl_call *call, const zl_sender *sender, int generation, const z
     call->generation = generation;
     call->sent_ms = now->mono_ms;
     call->offset_used_s = retry->clock_offset_s;
+    call->blanks = zl_signer_blanks(sender->signer);
     call->state = ZL_CALL_IN_FLIGHT;
     return ZL_OK;
 }
@@ -142,6 +145,7 @@ void zl_call_answered(zl_call *call, zl_retry *retry, const zl_policy *policy, c
     }
     call->outcome = zl_outcome_max(call->outcome, verdict.outcome);
     set_error(call, answer, &verdict);
+    zl_hint_set(&call->error, answer, call->blanks, now->wall_s, call->offset_used_s);
     if (verdict.again == ZL_AGAIN_CLOCK &&
         (resend_with_new_clock(call, retry, policy, now, answer->date_s) ||
          resend_with_new_credentials(call, policy, now))) {
@@ -184,6 +188,7 @@ void zl_call_give_up(zl_call *call, zl_code code, zl_view message, int64_t retry
     if (last.is_set && zl_buf_ok(&last.code)) { /* what stood in the way so far is worth knowing */
         zl_buf_addf(&error->message, "; the last attempt ended with %s", last.code.data);
         zl_buf_set(&error->request_id, zl_buf_view(&last.request_id));
+        zl_buf_set(&error->hint, zl_buf_view(&last.hint));
         error->http_status = last.http_status;
     }
     zl_error_free(&last);

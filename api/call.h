@@ -41,6 +41,7 @@ typedef struct zl_call {
     int generation;        /* of the credentials that signed the attempt in flight */
     int64_t sent_ms;       /* when that began */
     int64_t offset_used_s; /* the clock correction of the attempt in flight */
+    const char *blanks;    /* zl_signer_blanks of that attempt */
     int64_t due_ms;        /* WAITING: send again at this time */
     zl_buf body;
     zl_request request;

@@ -55,6 +55,7 @@ void zl_error_set(zl_error *error, zl_code code, zl_view message) {
     zl_buf_set(&error->code, zl_view_of(zl_code_name(code)));
     zl_buf_set(&error->message, message);
     zl_buf_clear(&error->request_id);
+    zl_buf_clear(&error->hint);
     error->http_status = 0;
     error->attempts = 0;
     error->retryable = false;
@@ -62,18 +63,21 @@ void zl_error_set(zl_error *error, zl_code code, zl_view message) {
 }
 
 bool zl_error_ok(const zl_error *error) {
-    return zl_buf_ok(&error->code) && zl_buf_ok(&error->message) && zl_buf_ok(&error->request_id);
+    return zl_buf_ok(&error->code) && zl_buf_ok(&error->message) && zl_buf_ok(&error->request_id) &&
+           zl_buf_ok(&error->hint);
 }
 
 void zl_error_copy(zl_error *to, const zl_error *from) {
-    zl_buf code = to->code, message = to->message, request_id = to->request_id;
+    zl_buf code = to->code, message = to->message, request_id = to->request_id, hint = to->hint;
     *to = *from;
     to->code = code;
     to->message = message;
     to->request_id = request_id;
+    to->hint = hint;
     zl_buf_set(&to->code, zl_buf_view(&from->code));
     zl_buf_set(&to->message, zl_buf_view(&from->message));
     zl_buf_set(&to->request_id, zl_buf_view(&from->request_id));
+    zl_buf_set(&to->hint, zl_buf_view(&from->hint));
 }
 
 void zl_error_move(zl_error *to, zl_error *from) {
@@ -86,5 +90,6 @@ void zl_error_free(zl_error *error) {
     zl_buf_free(&error->code);
     zl_buf_free(&error->message);
     zl_buf_free(&error->request_id);
+    zl_buf_free(&error->hint);
     *error = (zl_error){0};
 }

@@ -103,6 +103,7 @@ typedef struct zl_error {
     zl_buf code;    /* ours by its name, or the API's as it came */
     zl_buf message; /* for people; of an API error word for word */
     zl_buf request_id;
+    zl_buf hint;           /* what usually causes it, and what helps; empty: nothing to say */
     int http_status;       /* 0: no answer */
     int attempts;          /* requests sent, or tried */
     bool retryable;        /* the same call may succeed later */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hint.h"
 #include "operation_state.h"
 
 #define STATUS_ACTION ZL_LIT("DescribeInstancesStatus")
@@ -233,6 +234,13 @@ static void deactivate(zl_operation *op, const zl_task *t) {
     }
 }
 
+/* Whether the option `isolate` would have found out more about a batch that was refused. */
+static bool may_be_isolated(const zl_operation *op, const zl_task *t) {
+    return op->aim == ZL_AIM_STOP && !op->isolate && t->count > 1 &&
+           t->call.outcome == ZL_OUTCOME_REJECTED &&
+           zl_task_is_about_ids(zl_buf_view(&t->call.error.code));
+}
+
 /* The end of a call of the operation's own. */
 static void settle_task(zl_operation *op, zl_task *t) {
     const zl_error *error = &t->call.error;
@@ -244,6 +252,9 @@ static void settle_task(zl_operation *op, zl_task *t) {
         /* To be told which ids are bad is what isolation is for: it holds up nobody. */
         bool about_ids = t->failed_ids.count > 0 || zl_task_is_about_ids(zl_buf_view(&error->code));
         bool isolated = op->isolate && error->outcome == ZL_OUTCOME_REJECTED && about_ids;
+        if (may_be_isolated(op, t)) {
+            zl_hint_set_batch(&t->call.error);
+        }
         note_failure(op, error, !isolated);
     }
 }

@@ -24,6 +24,7 @@ struct zl_signer {
     EVP_MD_CTX *digest;
     EVP_MAC *hmac;
     EVP_MAC_CTX *keyed; /* NULL: a token's signer */
+    const char *blanks; /* see zl_signer_blanks */
     zl_buf prefix;      /* what stands before the signature; of a token, the whole value */
 };
 
@@ -40,6 +41,14 @@ static zl_signer *signer_new(void) {
         return NULL;
     }
     return signer;
+}
+
+static bool is_space(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static bool has_blanks(zl_view text) {
+    return is_space(text.data[0]) || is_space(text.data[text.len - 1]);
 }
 
 static int key_hmac(zl_signer *signer, zl_view password) {
@@ -67,6 +76,11 @@ int zl_signer_new_key(zl_signer **out, zl_view key_id, zl_view password) {
     if (signer == NULL) {
         return ZL_ERR_NOMEM;
     }
+    bool odd_id = has_blanks(key_id), odd_password = has_blanks(password);
+    signer->blanks = odd_id && odd_password ? "each of the access key id and its password"
+                     : odd_id               ? "the access key id"
+                     : odd_password         ? "the access key password"
+                                            : NULL;
     zl_buf_add_text(&signer->prefix, METHOD " Credential=");
     zl_buf_add_view(&signer->prefix, key_id);
     zl_buf_add_text(&signer->prefix, ", SignedHeaders=" SIGNED_HEADERS ", Signature=");
@@ -88,6 +102,7 @@ int zl_signer_new_token(zl_signer **out, zl_view token) {
     if (signer == NULL) {
         return ZL_ERR_NOMEM;
     }
+    signer->blanks = has_blanks(token) ? "the token" : NULL;
     /* The whole room at once: growing would leave the token in memory given back, wiped or not. */
     (void)zl_buf_reserve(&signer->prefix, sizeof "Bearer " + token.len);
     zl_buf_add_text(&signer->prefix, "Bearer ");
@@ -114,6 +129,10 @@ void zl_signer_free(zl_signer *signer) {
 
 bool zl_signer_is_token(const zl_signer *signer) {
     return signer->keyed == NULL;
+}
+
+const char *zl_signer_blanks(const zl_signer *signer) {
+    return signer->blanks;
 }
 
 size_t zl_signer_authorization_len(const zl_signer *signer) {

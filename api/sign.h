@@ -42,6 +42,10 @@ void zl_signer_free(zl_signer *signer);
 /* True for a token's signer: such a request carries no X-ZC-Signature-Method. */
 bool zl_signer_is_token(const zl_signer *signer);
 
+/* What of the credentials begins or ends with white space, which is hardly ever meant ("the access
+ * key password"); NULL: nothing. Static. */
+const char *zl_signer_blanks(const zl_signer *signer);
+
 /* How many bytes an Authorization value of this signer takes. */
 size_t zl_signer_authorization_len(const zl_signer *signer);
 

@@ -31,7 +31,7 @@ void zlb_push_error(lua_State *L, const zl_error *error, zl_view action) {
     if (!zl_error_ok(error)) {
         (void)zlb_raise_memory(L);
     }
-    lua_createtable(L, 0, 12);
+    lua_createtable(L, 0, 13);
     zlb_set_text(L, "kind", zl_kind_name(error->kind));
     zlb_set_text(L, "outcome", zl_outcome_name(error->outcome));
     zlb_push_view(L, zl_buf_view(&error->code));
@@ -39,6 +39,7 @@ void zlb_push_error(lua_State *L, const zl_error *error, zl_view action) {
     zlb_push_view(L, zl_buf_view(&error->message));
     lua_setfield(L, -2, "message");
     zlb_set_view(L, "request_id", zl_buf_view(&error->request_id));
+    zlb_set_view(L, "hint", zl_buf_view(&error->hint));
     zlb_set_view(L, "action", action);
     lua_pushinteger(L, error->attempts);
     lua_setfield(L, -2, "attempts");
@@ -118,6 +119,10 @@ void zlb_warn(lua_State *L, const char *what) {
 
 enum { LINE_MAX_BYTES = 1024, MESSAGE_MAX_BYTES = 640, FIELD_MAX_BYTES = 80 };
 
+/* A hint has what the rest leaves of the line, if that is worth it; some of it goes to what stands
+ * around it, and to its last byte as an escape. */
+enum { HINT_ROOM_MIN_BYTES = 64, HINT_ROOM_LOST_BYTES = 16 };
+
 /* A line of bounded length. */
 typedef struct line {
     char text[LINE_MAX_BYTES];
@@ -193,7 +198,7 @@ static void add_field(lua_State *L, int index, line *out, const char *before, co
     }
 }
 
-/* tostring(error) → one line: "zenlayer: CODE: message (StopInstances, HTTP 404, …)". */
+/* tostring(error) → one line: "zenlayer: CODE: message (StopInstances, HTTP 404, …); hint". */
 static int e_tostring(lua_State *L) {
     line out;
     out.len = 0;
@@ -209,6 +214,10 @@ static int e_tostring(lua_State *L) {
     add_field(L, 1, &out, "request ", "request_id", ", ", FIELD_MAX_BYTES);
     add_field(L, 1, &out, "attempts ", "attempts", ", ", FIELD_MAX_BYTES);
     add_field(L, 1, &out, "", "outcome", ")", FIELD_MAX_BYTES);
+    size_t room = sizeof out.text - out.len;
+    if (room >= HINT_ROOM_MIN_BYTES) {
+        add_field(L, 1, &out, "; ", "hint", "", room - HINT_ROOM_LOST_BYTES);
+    }
     lua_pushlstring(L, out.text, out.len);
     return 1;
 }

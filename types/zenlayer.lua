@@ -42,6 +42,7 @@
 ---@field kind zenlayer.Kind
 ---@field code zenlayer.Code
 ---@field message string for people; the API's, word for word
+---@field hint? string what usually causes it, and what helps
 ---@field outcome zenlayer.Outcome what became of it
 ---@field where? string the argument that is wrong: "instance_ids[3]", "options.timeout"
 ---@field request_id? string

@@ -167,7 +167,7 @@ describe("the line of an error", function()
         local values = { false, true, 0, -1, 1.5, 0 / 0, math.huge, math.mininteger, "", "x", "\0",
             "\r\n", ("x"):rep(1000000), ("\128"):rep(5000), ("\0"):rep(5000), {}, hostile, print,
             coroutine.create(function() end), io.stdout }
-        local names = { "kind", "code", "message", "action", "http_status", "request_id",
+        local names = { "kind", "code", "message", "hint", "action", "http_status", "request_id",
             "attempts", "outcome", "where", "retryable", "batches", "retry_after", "__tostring" }
         property.check(500, function()
             local err = argument_error()
@@ -182,6 +182,36 @@ describe("the line of an error", function()
             check_line(("%s"):format(err))
             assert.is_true(zenlayer.is_error(err))
         end)
+    end)
+
+    it("ends with the hint, as far as there is room", function()
+        local err = argument_error()
+        local before = tostring(err)
+        err.hint = "what helps"
+        assert.equal(before .. "; what helps", tostring(err))
+        err.hint = ("x"):rep(2000)
+        local line = tostring(err)
+        check_line(line)
+        assert.equal(before .. "; xxx", line:sub(1, #before + 5))
+        assert.is_truthy(line:find "x%.%.%.$")
+        for _, character in ipairs { "\1", "é", "漢" } do
+            for length = 900, 930 do
+                err.message, err.hint = ("x"):rep(30), ("x"):rep(length) .. character:rep(100)
+                line = tostring(err)
+                check_line(line)
+                assert(utf8.len(line), "a character is cut in two")
+                assert.equal("...", line:sub(-3))
+            end
+        end
+        -- Of what is longer than it may be, nothing else is cut for it.
+        for _, name in ipairs { "code", "message", "action", "http_status", "request_id",
+            "attempts" } do
+            err[name] = ("y"):rep(2000)
+        end
+        err.hint = "what helps"
+        line = tostring(err)
+        check_line(line)
+        assert.is_nil(line:find("what helps", 1, true))
     end)
 
     it("comes out of an emptied error", function()

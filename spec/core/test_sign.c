@@ -441,6 +441,39 @@ static void test_bounds_of_the_timestamp(void **state) {
     zl_signer_free(signer);
 }
 
+static void test_blanks_around_credentials(void **state) {
+    (void)state;
+    static const struct {
+        const char *id, *password, *blanks;
+    } rows[] = {
+        {"id", "password", NULL},
+        {"i d", "pass word\ts", NULL},
+        {"id", "password\n", "the access key password"},
+        {"id", "password\r", "the access key password"},
+        {"id", " password", "the access key password"},
+        {"id", "\f", "the access key password"},
+        {"id\t", "password", "the access key id"},
+        {" id", "\v\v", "each of the access key id and its password"},
+    };
+    zl_signer *signer;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        assert_int_equal(
+            zl_signer_new_key(&signer, zl_view_of(rows[i].id), zl_view_of(rows[i].password)),
+            ZL_OK);
+        const char *blanks = zl_signer_blanks(signer);
+        assert_int_equal(blanks == NULL, rows[i].blanks == NULL);
+        assert_string_equal(blanks == NULL ? "" : blanks,
+                            rows[i].blanks == NULL ? "" : rows[i].blanks);
+        zl_signer_free(signer);
+    }
+    assert_int_equal(zl_signer_new_token(&signer, ZL_LIT("to ken")), ZL_OK);
+    assert_null(zl_signer_blanks(signer));
+    zl_signer_free(signer);
+    assert_int_equal(zl_signer_new_token(&signer, ZL_LIT("token ")), ZL_OK);
+    assert_string_equal(zl_signer_blanks(signer), "the token");
+    zl_signer_free(signer);
+}
+
 static void test_values_of_blanks_alone(void **state) {
     (void)state;
     zl_sign_input in = {.host = ZL_LIT(" \t "), .content_type = {NULL, 0}};
@@ -586,6 +619,7 @@ int main(void) {
         cmocka_unit_test(test_any_bytes_are_a_password),
         cmocka_unit_test(test_bounds_of_what_is_signed),
         cmocka_unit_test(test_bounds_of_the_timestamp),
+        cmocka_unit_test(test_blanks_around_credentials),
         cmocka_unit_test(test_values_of_blanks_alone),
         cmocka_unit_test(test_a_signature_allocates_nothing_of_ours),
         cmocka_unit_test(test_the_allocations_of_a_signature_do_not_add_up),
