@@ -58,19 +58,24 @@ def _describe_instances_status(call):
 
 
 def _describe_instances(call):
+    # The services do not agree on this name.
+    status = "status" if call.service == "zec" else "instanceStatus"
     return _describe(call, lambda instance_id, state: {
         "instanceId": instance_id,
         "instanceName": "name-of-" + instance_id,
-        "status": state,
-        "zoneId": "HKG-A",
-    })
+        status: state,
+        "zoneId": call.fleet.zone(instance_id),
+    }, filters=("zoneId", status))
 
 
-def _describe(call, describe_one):
+def _describe(call, describe_one, filters=()):
+    """One page of what describe_one makes of each instance that has the values of the filters."""
     ids = parameters.instance_ids(call.params, required=False)
+    wanted = parameters.texts(call.params, filters)
     chosen = parameters.page(call.params)
-    states = call.fleet.states(ids)
-    return {"totalCount": len(states), "dataSet": [describe_one(*pair) for pair in states[chosen]]}
+    rows = [describe_one(*pair) for pair in call.fleet.states(ids)]
+    rows = [row for row in rows if all(row[name] == text for name, text in wanted.items())]
+    return {"totalCount": len(rows), "dataSet": rows[chosen]}
 
 
 def _echo(call):

@@ -13,6 +13,8 @@ RECYCLED_STATES = ("RECYCLE", "RECYCLING")
 STATES = ("PENDING", "DEPLOYING", "REBUILDING", "REBOOT", RUNNING, STOPPED, "BOOTING", "RELEASING",
           STOPPING, *RECYCLED_STATES, "CREATE_FAILED", "IMAGING")
 
+ZONE = "HKG-A"  # where an instance is of which nothing else was said
+
 _NEVER = float("inf")
 
 
@@ -33,9 +35,10 @@ class Instance:
 
 class Fleet:
     def __init__(self, states, accept_any=False, stop_seconds=1.0, graceful_seconds=None,
-                 now=time.monotonic):
-        """`states` maps an instance id to its state at the start."""
+                 now=time.monotonic, zones=None):
+        """`states` maps an instance id to its state at the start, `zones` to its zone."""
         self._instances = {each: Instance(each, state) for each, state in states.items()}
+        self._zones = zones or {}
         self._accept_any = accept_any
         self._stop_seconds = stop_seconds
         self._graceful_seconds = stop_seconds if graceful_seconds is None else graceful_seconds
@@ -54,6 +57,9 @@ class Fleet:
             pairs = [(each.instance_id, each.state_at(now)) for each in instances
                      if each is not None]
         return [(instance_id, state) for instance_id, state in pairs if state is not None]
+
+    def zone(self, instance_id):
+        return self._zones.get(instance_id, ZONE)
 
     def stop(self, instance_ids, force, judge, act=True):
         """Order the stop of those ids that `judge` lets pass; returns them, in order.

@@ -5,7 +5,7 @@ import re
 import textwrap
 
 from .faults import ScriptError, parse_spec
-from .fleet import RUNNING
+from .fleet import RUNNING, ZONE
 from .kinds import ALWAYS, BY_DEFAULT, KINDS, NEVER, ON_REQUEST
 
 _DESCRIPTION = """\
@@ -54,7 +54,8 @@ def parse(arguments=None):
     parser = _parser()
     options = parser.parse_args(arguments)
     options.states = {"ins-%04d" % number: RUNNING for number in range(1, options.instances + 1)}
-    options.states.update(options.instance)
+    options.states.update((instance_id, state) for instance_id, state, _ in options.instance)
+    options.zones = {instance_id: zone for instance_id, _, zone in options.instance if zone}
     if options.burst is not None and options.rate is None:
         parser.error("--burst needs --rate")
     return options
@@ -91,7 +92,8 @@ def _parser():
     world.add_argument("--instances", type=_whole, default=10, metavar="N",
                        help="this many RUNNING instances, ins-0001 and so on (%(default)s)")
     world.add_argument("--instance", type=_instance, action="append", default=[],
-                       metavar="ID=STATUS", help="one more instance (repeatable)")
+                       metavar="ID=STATUS[,ZONE]",
+                       help="one more instance (repeatable), in zone %s if none is given" % ZONE)
     world.add_argument("--accept-any", action="store_true",
                        help="every id is an instance; see below")
     world.add_argument("--stop-seconds", type=_seconds, default=1.0, metavar="S",
@@ -131,9 +133,9 @@ def _kinds_help():
 
 
 def _instance(text):
-    match = re.fullmatch(r"([^=]+)=([A-Z_]+)", text)
+    match = re.fullmatch(r"([^=]+)=([A-Z_]+)(?:,([A-Z0-9-]+))?", text)
     if not match:
-        raise argparse.ArgumentTypeError("%r is not ID=STATUS" % text)
+        raise argparse.ArgumentTypeError("%r is not ID=STATUS[,ZONE]" % text)
     return match.groups()
 
 

@@ -54,6 +54,15 @@ def force_shutdown(params):
     return value
 
 
+def texts(params, names):
+    """Those of these parameters that are there: each a string."""
+    found = {name: params[name] for name in names if params.get(name) is not None}
+    for name, value in found.items():
+        if not isinstance(value, str):
+            raise _bad("INVALID_PARAMETER_TYPE", "%s must be a string" % name)
+    return found
+
+
 def page(params):
     """The parameters pageNum and pageSize as a slice of the whole list."""
     size = _whole(params, "pageSize", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)

@@ -58,7 +58,8 @@ def _run(chosen, family, address, directory, parent):
         ca_file, server_certificate, server_key = certificate.make(
             os.path.abspath(directory), address, chosen.certificate_name)
         context = tls_context(server_certificate, server_key)
-    fleet = Fleet(chosen.states, chosen.accept_any, chosen.stop_seconds, chosen.graceful_seconds)
+    fleet = Fleet(chosen.states, chosen.accept_any, chosen.stop_seconds, chosen.graceful_seconds,
+                  zones=chosen.zones)
     credentials = Credentials(chosen.access_key_id, chosen.access_key_password, chosen.token)
     api = Api(fleet, credentials, Limiter(chosen.rate, chosen.burst), chosen.retry_after)
     server = Server(api, Faults(chosen.fault, chosen.faults), Journal(chosen.journal, clock), clock,

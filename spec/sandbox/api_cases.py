@@ -152,8 +152,7 @@ class Requests(ApiCase):
 
 class States(ApiCase):
     OPTIONS = ("--instances", "45", "--stop-seconds", "0.3", "--graceful-seconds", "0.6",
-               "--instance",
-               "old=RECYCLE", "--instance", "off=STOPPED")
+               "--instance", "old=RECYCLE,SEL-A", "--instance", "off=STOPPED")
 
     def test_running_stopping_stopped(self):
         started = time.monotonic()
@@ -205,10 +204,39 @@ class States(ApiCase):
     def test_missing_ids_are_absent(self):
         self.assertEqual(self.sandbox.states(["nowhere", "off"]), {"off": "STOPPED"})
 
+    def describe(self, service="vm", **params):
+        return self.sandbox.call("DescribeInstances", params, service=service).response
+
     def test_describe_instances(self):
-        response = self.sandbox.call("DescribeInstances", {"instanceIds": ["off"]}).response
-        self.assertEqual(response["dataSet"], [{"instanceId": "off", "instanceName": "name-of-off",
-                                                "status": "STOPPED", "zoneId": "HKG-A"}])
+        self.assertEqual(self.describe(instanceIds=["off", "nowhere"])["dataSet"], [
+            {"instanceId": "off", "instanceName": "name-of-off", "instanceStatus": "STOPPED",
+             "zoneId": "HKG-A"}])
+        self.assertEqual(self.describe("zec", instanceIds=["old"])["dataSet"], [
+            {"instanceId": "old", "instanceName": "name-of-old", "status": "RECYCLE",
+             "zoneId": "SEL-A"}])
+
+    def test_describe_instances_by_page(self):
+        pages = [self.describe(pageNum=number, pageSize=30) for number in (1, 2, 3)]
+        self.assertEqual([(page["totalCount"], len(page["dataSet"])) for page in pages],
+                         [(47, 30), (47, 17), (47, 0)])
+        ids = [each["instanceId"] for page in pages for each in page["dataSet"]]
+        self.assertEqual(len(set(ids)), 47)
+        self.assert_code(400, "INVALID_PARAMETER_EXCEED_MAXIMUM", "DescribeInstances",
+                         {"pageSize": 1001})
+        self.assert_code(400, "INVALID_PARAMETER_LESS_MINIMUM", "DescribeInstances", {"pageNum": 0})
+
+    def test_describe_instances_with_filters(self):
+        def found(service="vm", **params):
+            page = self.describe(service, pageSize=1, **params)
+            return page["totalCount"], [each["instanceId"] for each in page["dataSet"]]
+
+        self.assertEqual(found(zoneId="SEL-A"), (1, ["old"]))
+        self.assertEqual(found(instanceStatus="STOPPED", instanceIds=["ins-0001", "off"]),
+                         (1, ["off"]))
+        self.assertEqual(found(zoneId="SEL-A", instanceStatus="STOPPED"), (0, []))
+        self.assertEqual(found(zoneId="HKG-A")[0], 46)
+        self.assertEqual(found("zec", status="RECYCLE"), (1, ["old"]))
+        self.assert_code(400, "INVALID_PARAMETER_TYPE", "DescribeInstances", {"zoneId": ["HKG-A"]})
 
 
 class SisterServices(ApiCase):
