@@ -102,6 +102,10 @@ static void describe_answer(zl_buf *out, const zl_answer *answer, zl_code code) 
         zl_buf_add_text(out, zl_code_meaning(code));
         return;
     }
+    if (answer->misfit != NULL && answer->status == 200) {
+        zl_buf_add_text(out, answer->misfit);
+        return;
+    }
     zl_buf_add_text(out, answer->is_object ? "a JSON object that is no answer of the API ("
                                            : "the body is not the API's JSON (");
     zl_buf_add_view(out, answer->content_type);

@@ -32,6 +32,7 @@ static void write_body(zl_operation *op, zl_task *t) {
     case ZL_AIM_STATUS: zl_request_add_status(out, &op->ids, t->which, t->count); break;
     case ZL_AIM_STATUS_PAGES: zl_request_add_status_page(out, (int64_t)t->n); break;
     case ZL_AIM_CALL:
+    case ZL_AIM_PAGE:
         *out = op->body;
         op->body = (zl_buf){0};
         break;
@@ -279,13 +280,29 @@ static void note_page(zl_operation *op, const zl_answer *answer) {
     }
 }
 
-/* Whether an answer fits what was asked: an empty page before the end would end the list too early,
- * and ids that failed are ids of this batch. */
-static bool fits(const zl_operation *op, const zl_task *t, const zl_answer *answer) {
-    if (op->aim == ZL_AIM_STATUS_PAGES) {
-        return answer->item_count > 0 || op->seen >= answer->total_count;
+/* Why an answer does not fit what was asked; NULL: it does. An empty page before the end would end
+ * the list too early, and so might one of a size that tells nothing of what lies before it; ids
+ * that failed are ids of this batch. */
+static const char *misfit(const zl_operation *op, const zl_task *t, const zl_answer *answer) {
+    int64_t count = (int64_t)answer->item_count, left = answer->total_count - op->seen;
+    switch (op->aim) {
+    case ZL_AIM_STATUS_PAGES:
+    case ZL_AIM_PAGE:
+        if (count == 0 && left > 0) {
+            return "an empty page before the end of the list";
+        }
+        left = left > 0 ? left : 0;
+        if (op->page_size > 0 && count != (left < op->page_size ? left : op->page_size)) {
+            return "the page has not as many rows as pageNum, pageSize and totalCount promise";
+        }
+        return NULL;
+    case ZL_AIM_STOP:
+        return zl_task_owns_failed(t, &op->ids, answer) ? NULL : "ids failed that were not given";
+    case ZL_AIM_STATUS:
+    case ZL_AIM_CALL:
+    case ZL_AIM_WAIT: break;
     }
-    return op->aim != ZL_AIM_STOP || zl_task_owns_failed(t, &op->ids, answer);
+    return NULL;
 }
 
 /* --- looks ------------------------------------------------------------------------------------ */
@@ -816,7 +833,10 @@ bool zl_operation_answered(zl_operation *op, size_t n, const zl_moment *now,
     zl_before before = zl_operation_before(op);
     zl_answer judged = *answer;
     op->now_ms = now->mono_ms;
-    judged.is_well_formed = answer->is_well_formed && (is_look(t) || fits(op, t, answer));
+    if (answer->is_well_formed && !is_look(t)) {
+        judged.misfit = misfit(op, t, answer);
+        judged.is_well_formed = judged.misfit == NULL;
+    }
     t->in_doubt = t->call.outcome == ZL_OUTCOME_UNKNOWN;
     zl_call_answered(zl_task_current(t), &op->client->retry, &policy, now, &judged);
     zl_operation_tell_answered(op, t, &before, answer);

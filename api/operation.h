@@ -25,13 +25,14 @@
 
 typedef struct zl_operation zl_operation;
 
-/* StopInstances; DescribeInstancesStatus of ids, or of all there are; any one call; waiting until
- * ids are STOPPED. */
+/* StopInstances; DescribeInstancesStatus of ids, or of all there are; any one call; one whose
+ * answer is to be a page of a list; waiting until ids are STOPPED. */
 typedef enum zl_aim {
     ZL_AIM_STOP,
     ZL_AIM_STATUS,
     ZL_AIM_STATUS_PAGES,
     ZL_AIM_CALL,
+    ZL_AIM_PAGE,
     ZL_AIM_WAIT
 } zl_aim;
 
@@ -70,6 +71,11 @@ int zl_operation_new_wait(zl_operation **out, zl_client *client,
 int zl_operation_new_call(zl_operation **out, zl_client *client,
                           const zl_operation_options *options, const zl_moment *now, zl_view action,
                           zl_buf *body, bool idempotent);
+
+/* Of such a call, before its first step: its answer is to be a page of a list, before which `seen`
+ * rows lie. It may have any number of rows, but none only at the list's end; with a size over 0
+ * exactly so many, or those that are left. */
+void zl_operation_expect_page(zl_operation *op, int64_t seen, int64_t size);
 
 /* NULL is fine. Calls in flight are forgotten; the driver has dropped them before. */
 void zl_operation_free(zl_operation *op);

@@ -144,6 +144,12 @@ int zl_operation_new_call(zl_operation **out, zl_client *client,
     return ZL_OK;
 }
 
+void zl_operation_expect_page(zl_operation *op, int64_t seen, int64_t size) {
+    op->aim = ZL_AIM_PAGE;
+    op->seen = seen;
+    op->page_size = size;
+}
+
 void zl_operation_free(zl_operation *op) {
     if (op == NULL) {
         return;

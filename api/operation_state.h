@@ -16,7 +16,7 @@ struct zl_operation {
     bool watching, watch_over;
     zl_ids ids;
     zl_buf name, service, version;
-    zl_buf body; /* ZL_AIM_CALL, until it is begun */
+    zl_buf body; /* ZL_AIM_CALL and ZL_AIM_PAGE, until it is begun */
     zl_policy policy;
     int64_t timeout_ms;
 
@@ -32,7 +32,8 @@ struct zl_operation {
     zl_task **active; /* begun and not settled; at most the client's max_concurrency */
     size_t active_count;
     size_t in_flight;
-    int64_t seen; /* ZL_AIM_STATUS_PAGES: rows so far */
+    int64_t seen;      /* ZL_AIM_STATUS_PAGES, ZL_AIM_PAGE: rows so far */
+    int64_t page_size; /* ZL_AIM_PAGE; 0: any */
     zl_error error;
 
     zl_watch watch;

@@ -161,7 +161,7 @@ static int c_tostring(lua_State *L) {
 /* client:prepare_stop_instances(ids [, options]) → operation, of which nothing is sent */
 static int c_prepare_stop_instances(lua_State *L) {
     zlb_make_stop(L);
-    zlb_prepared_from_job(L, zlb_client_check(L)->safe);
+    zlb_prepared_from_job(L, 1, zlb_client_check(L)->safe);
     return 1;
 }
 
@@ -169,21 +169,21 @@ static int c_prepare_stop_instances(lua_State *L) {
  * sent */
 static int c_prepare_describe_instances_status(lua_State *L) {
     zlb_make_status(L);
-    zlb_prepared_from_job(L, zlb_client_check(L)->safe);
+    zlb_prepared_from_job(L, 1, zlb_client_check(L)->safe);
     return 1;
 }
 
 /* client:prepare_wait_until_stopped(ids [, options]) → operation, of which nothing is sent */
 static int c_prepare_wait_until_stopped(lua_State *L) {
     zlb_make_wait(L);
-    zlb_prepared_from_job(L, zlb_client_check(L)->safe);
+    zlb_prepared_from_job(L, 1, zlb_client_check(L)->safe);
     return 1;
 }
 
 /* client:prepare(action [, params [, options]]) → operation, of which nothing is sent */
 static int c_prepare(lua_State *L) {
     zlb_make_call(L);
-    zlb_prepared_from_job(L, zlb_client_check(L)->safe);
+    zlb_prepared_from_job(L, 1, zlb_client_check(L)->safe);
     return 1;
 }
 

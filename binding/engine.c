@@ -10,6 +10,7 @@
 #include "job.h"
 #include "make.h"
 #include "options.h"
+#include "pages.h"
 #include "results.h"
 #include "wire_options.h"
 
@@ -119,6 +120,49 @@ static int c_call(lua_State *L) {
     return run(L);
 }
 
+/* (state of an iterator) → response, request_id. To be called protected. */
+static int turn_page(lua_State *L) {
+    zlb_pages *pages = lua_touserdata(L, 1);
+    zlb_pages_make(L, 1);
+    lua_getuservalue(L, 1);
+    lua_rawgeti(L, -1, 1);
+    lua_replace(L, 1); /* the client; whoever calls holds the state */
+    lua_pop(L, 1);
+    int count = run(L);
+    zlb_pages_take(L, pages, lua_gettop(L) - count + 1);
+    return count;
+}
+
+/* The iterator; upvalue 1 is its state. → response, request_id; nil at the end; and where errors
+ * are returned, false, err: nil would look like the end. */
+static int next_page(lua_State *L) {
+    zlb_pages *pages = lua_touserdata(L, lua_upvalueindex(1));
+    lua_settop(L, 0);
+    if (pages->state == ZLB_PAGES_ENDED) {
+        lua_pushnil(L);
+        return 1;
+    }
+    lua_pushcfunction(L, turn_page);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    if (lua_pcall(L, 1, LUA_MULTRET, 0) == 0) {
+        return lua_gettop(L);
+    }
+    pages->state = ZLB_PAGES_ENDED;
+    if (!pages->safe || !zlb_is_error(L, -1)) {
+        return lua_error(L);
+    }
+    lua_pushboolean(L, false);
+    lua_insert(L, -2);
+    return 2;
+}
+
+/* client:pages(action [, params [, options]]) → iterator */
+static int c_pages(lua_State *L) {
+    (void)zlb_pages_new(L);
+    lua_pushcclosure(L, next_page, 1);
+    return 1;
+}
+
 /* client:submit_stop_instances(ids [, options]) → job */
 static int c_submit_stop_instances(lua_State *L) {
     zlb_make_stop(L);
@@ -203,6 +247,7 @@ const luaL_Reg zlb_engine_methods[] = {
     {"connect", c_connect},
     {"describe_instances_status", c_describe_instances_status},
     {"next_timeout", c_next_timeout},
+    {"pages", c_pages},
     {"poll", c_poll},
     {"sockets", c_sockets},
     {"stop_instances", c_stop_instances},

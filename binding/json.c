@@ -545,9 +545,9 @@ static bool read_failed_ids(lua_State *L, int response, zl_answer *answer) {
     return ok;
 }
 
-/* dataSet and totalCount of a page of statuses. The rows go into a userdata, which is left on the
- * stack in any case. False unless every row has an id and a status. */
-static bool read_status_page(lua_State *L, int response, zl_answer *answer) {
+/* totalCount and dataSet of a page; the latter is left on the stack in any case. False unless there
+ * are a number and a list. */
+static bool read_page(lua_State *L, int response, zl_answer *answer) {
     double total = push_raw(L, response, "totalCount") == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
     bool ok = total >= 0 && total <= INTEGER_MAX_DOUBLE;
     answer->total_count = ok ? (int64_t)total : -1;
@@ -556,9 +556,17 @@ static bool read_status_page(lua_State *L, int response, zl_answer *answer) {
     if (type == LUA_TNIL && total == 0) { /* some write an empty list as null */
         return true;
     }
+    ok = ok && type == LUA_TTABLE && is_list(L, lua_gettop(L));
+    answer->item_count = ok ? lua_rawlen(L, -1) : 0;
+    return ok;
+}
+
+/* The same of a page of statuses. The rows go into a userdata, which is left on the stack in place
+ * of dataSet. False unless every row has an id and a status. */
+static bool read_status_page(lua_State *L, int response, zl_answer *answer) {
+    bool ok = read_page(L, response, answer);
     int rows = lua_gettop(L);
-    ok = ok && type == LUA_TTABLE && is_list(L, rows);
-    size_t count = ok ? lua_rawlen(L, rows) : 0;
+    size_t count = answer->item_count;
     zl_status *statuses = lua_newuserdata(L, (count > 0 ? count : 1) * sizeof *statuses);
     for (size_t i = 0; i < count && ok; i++) {
         lua_rawgeti(L, rows, (int)i + 1);
@@ -601,6 +609,9 @@ static void read_facts(lua_State *L, int table, zl_aim aim, zl_answer *answer) {
         ok = read_status_page(L, response, answer) &&
              (aim == ZL_AIM_STATUS_PAGES ||
               (double)answer->item_count >= (double)answer->total_count);
+    } else if (ok && aim == ZL_AIM_PAGE && !read_page(L, response, answer)) {
+        answer->misfit = "no page of a list, which has a list dataSet and a number totalCount";
+        ok = false;
     }
     answer->is_well_formed = ok;
     lua_settop(L, response + 1); /* the failed ids' views, or nil */

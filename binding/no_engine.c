@@ -6,7 +6,10 @@
 #include "errors.h"
 #include "events.h"
 #include "options.h"
+#include "pages.h"
+#include "prepared.h"
 #include "renew.h"
+#include "safe.h"
 #include "wire_options.h"
 
 const char *const zlb_client_types[2] = {"zenlayer.core.client", "zenlayer.core.safe.client"};
@@ -115,15 +118,70 @@ static int c_tell_opened(lua_State *L) {
     return 0;
 }
 
+/* --- pages ------------------------------------------------------------------------------------ */
+
+static const char *const pages_types[2] = {"zenlayer.core.pages", "zenlayer.core.safe.pages"};
+
+static zlb_pages *check_pages(lua_State *L) {
+    zlb_pages *pages = zlb_self(L, pages_types);
+    if (pages == NULL) {
+        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "self",
+                        "expected pages, got %s; methods are called with ':'", luaL_typename(L, 1));
+    }
+    return pages;
+}
+
+/* pages:prepare() → the operation of the next page, of which nothing is sent; nil at the end */
+static int p_prepare(lua_State *L) {
+    const zlb_pages *pages = check_pages(L);
+    if (pages->state == ZLB_PAGES_ENDED) {
+        lua_pushnil(L);
+    } else {
+        zlb_pages_make(L, 1);
+        zlb_pages_push_client(L, 1);
+        lua_insert(L, -2);
+        zlb_prepared_from_job(L, lua_gettop(L) - 1, pages->safe);
+    }
+    return 1;
+}
+
+/* pages:take(response): what that operation's result is, so that the next page can follow; anything
+ * but a table: it failed, and this is the end. */
+static int p_take(lua_State *L) {
+    zlb_pages *pages = check_pages(L);
+    if (lua_type(L, 2) == LUA_TTABLE) {
+        zlb_pages_take(L, pages, 2);
+    } else {
+        pages->state = ZLB_PAGES_ENDED;
+    }
+    return 0;
+}
+
+static const luaL_Reg pages_methods[] = {{"prepare", p_prepare}, {"take", p_take}, {NULL, NULL}};
+
+/* client:prepare_pages(action [, params [, options]]) → pages, for a driver to make an iterator of:
+ * prepare() is to be carried out, and take() told of what came. */
+static int c_prepare_pages(lua_State *L) {
+    bool safe = zlb_pages_new(L)->safe;
+    if (zlb_newmetatable(L, pages_types[safe])) {
+        zlb_set_name(L, "zenlayer.pages");
+        lua_newtable(L);
+        zlb_add_methods(L, pages_methods, safe);
+        lua_setfield(L, -2, "__index");
+    }
+    lua_setmetatable(L, -2);
+    return 1;
+}
+
+/* --- the methods of a client ------------------------------------------------------------------ */
+
 /* client:wrong_phase(message): raises WRONG_PHASE, for a driver that may not begin. */
 static int c_wrong_phase(lua_State *L) {
     return zlb_raise(L, ZL_CODE_WRONG_PHASE, NULL, "%s", luaL_checkstring(L, 2));
 }
 
 const luaL_Reg zlb_engine_methods[] = {
-    {"settings", c_settings},
-    {"take_credentials", c_take_credentials},
-    {"tell_opened", c_tell_opened},
-    {"wrong_phase", c_wrong_phase},
-    {NULL, NULL},
+    {"prepare_pages", c_prepare_pages},       {"settings", c_settings},
+    {"take_credentials", c_take_credentials}, {"tell_opened", c_tell_opened},
+    {"wrong_phase", c_wrong_phase},           {NULL, NULL},
 };

@@ -13,14 +13,14 @@
 #include "safe.h"
 #include "scratch.h"
 
-void zlb_prepared_from_job(lua_State *L, bool safe) {
+void zlb_prepared_from_job(lua_State *L, int client_index, bool safe) {
     const zlb_job *job = lua_touserdata(L, -1);
     const zl_client *core = zl_operation_client(job->op);
     luaL_getmetatable(L, zlb_prepared_types[safe]);
     lua_setmetatable(L, -2);
     if (core->events.wanted || core->credentials.renewable) { /* it has the functions */
         lua_getuservalue(L, -1);
-        lua_pushvalue(L, 1);
+        lua_pushvalue(L, client_index);
         lua_setfield(L, -2, "client");
         lua_pop(L, 1);
     }

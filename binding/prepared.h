@@ -7,7 +7,8 @@
 /* Create the metatables. Idempotent; leaves the stack as it was. */
 void zlb_prepared_open(lua_State *L);
 
-/* Turn the job on top of the stack, which was not submitted, into such an operation. */
-void zlb_prepared_from_job(lua_State *L, bool safe);
+/* Turn the job on top of the stack, which was not submitted, into such an operation of the client
+ * at client_index. */
+void zlb_prepared_from_job(lua_State *L, int client_index, bool safe);
 
 #endif

@@ -209,7 +209,8 @@ int zlb_results_push(lua_State *L, int job_index) {
     case ZL_AIM_STATUS:
     case ZL_AIM_STATUS_PAGES: return push_statuses(L, op, answers);
     case ZL_AIM_WAIT: push_watched_statuses(L, op, zl_operation_watch(op)); return 1;
-    case ZL_AIM_CALL: break;
+    case ZL_AIM_CALL:
+    case ZL_AIM_PAGE: break;
     }
     return push_call_results(L, op, answers);
 }

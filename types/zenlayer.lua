@@ -212,6 +212,14 @@ function client:wait_until_stopped(ids, options) end
 ---@return string request_id
 function client:call(action, params, options) end
 
+--- Every page of a `Describe…` action, one call each: an iterator of response, request_id. In
+--- `zenlayer.safe` and `resty.zenlayer` it gives false, err for a page that failed, and then ends.
+---@param action string
+---@param params? table pageNum (1) is where it begins; pageSize (100)
+---@param options? zenlayer.CallOptions of each call
+---@return fun(): table|false|nil, string|zenlayer.Error|nil iterator
+function client:pages(action, params, options) end
+
 ---@param ids string[]
 ---@param options? zenlayer.StopOptions
 ---@return zenlayer.Job

@@ -548,15 +548,28 @@ client.__index = client
 -- The methods of the core's clients, which tell what else was called with '.' in place of ':'.
 local bare_methods
 
+local function core_of(self)
+    return getmetatable(self) == client and self.core or self
+end
+
+-- true, or nil, err where cosockets do not work.
+local function check_phase(bare)
+    local phase = get_phase()
+    if PHASES[phase] then
+        return true
+    end
+    return protect(pcall(bare_methods.wrong_phase, bare,
+        "cosockets do not work in the phase " .. phase .. " (directive " .. phase
+        .. "_by_lua…): call from a request's access or content phase, or from a timer"
+        .. " (ngx.timer.at)"))
+end
+
 local function method(prepare)
     return function(self, ...)
-        local bare = getmetatable(self) == client and self.core or self
-        local phase = get_phase()
-        if not PHASES[phase] then
-            return protect(pcall(bare_methods.wrong_phase, bare,
-                "cosockets do not work in the phase " .. phase .. " (directive " .. phase
-                .. "_by_lua…): call from a request's access or content phase, or from a timer"
-                .. " (ngx.timer.at)"))
+        local bare = core_of(self)
+        local works, err = check_phase(bare)
+        if not works then
+            return nil, err
         end
         local ok, op = pcall(bare_methods[prepare], bare, ...)
         if not ok then
@@ -578,6 +591,35 @@ client.wait_until_stopped = method "prepare_wait_until_stopped"
 
 --- Any action. → response, request_id | nil, err
 client.call = method "prepare"
+
+local function carry_page(self, op)
+    local works, err = check_phase(self.core)
+    if not works then
+        return nil, err
+    end
+    return carry(self, op)
+end
+
+--- Every page of a Describe… action. → iterator of response, request_id; or of false, err for the
+-- page that failed, which is then the last. | nil, err
+function client:pages(...)
+    local pages, wrong = protect(pcall(bare_methods.prepare_pages, core_of(self), ...))
+    if not pages then
+        return nil, wrong
+    end
+    return function()
+        local op, err = protect(pcall(pages.prepare, pages))
+        if not op then
+            return err and false, err
+        end
+        local ok, response, request_id = pcall(carry_page, self, op)
+        pages:take(ok and response or nil)
+        if not ok then
+            return error(response, 0)
+        end
+        return response or false, request_id
+    end
+end
 
 --- End what is under way, as CANCELLED, but for an operation that just waits for its one answer; no
 -- call may be begun any more. Connections in the pool close by themselves.

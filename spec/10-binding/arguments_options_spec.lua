@@ -86,6 +86,7 @@ local METHODS = {
     },
     describe_instances_status = {},
     call = { idempotent = booleans() },
+    pages = { idempotent = booleans() },
 }
 
 for _, options in pairs(METHODS) do
@@ -98,6 +99,7 @@ local ARGUMENTS = {
     stop_instances = { { "ins-0001" } },
     describe_instances_status = { { "ins-0001" } },
     call = { "DescribeInstances", {} },
+    pages = { "DescribeInstances", {} },
 }
 
 local function call(module, method, options)

@@ -7,6 +7,7 @@ local METHODS = {
     stop_instances = { { "ins-0001" } },
     describe_instances_status = {},
     call = { "DescribeInstances" },
+    pages = { "DescribeInstances" },
     connect = {},
 }
 

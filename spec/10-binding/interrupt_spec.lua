@@ -33,6 +33,7 @@ describe("Ctrl-C", function()
         directory = process.temporary_directory()
         box:behave {
             { fault = "stall", seconds = 120, action = "Stalled" },
+            { fault = "stall", seconds = 120, action = "DescribeStalled" },
             { fault = "status", status = 503, action = "Broken" },
         }
     end)
@@ -176,6 +177,18 @@ describe("Ctrl-C", function()
                 ]], "Stalled")
                 assert.equal(0, status, output)
                 assert.equal("false\tinterrupted!\tdead\n3\n", (output:gsub("\tnil", "")))
+            end)
+
+            it("is raised out of a page, which ends the iterator", function()
+                local output, status, seconds = interrupted(module, [[
+                    local next_page = client:pages "DescribeStalled"
+                    local ok, err = pcall(next_page)
+                    print(ok, tostring(err):match "interrupted!$")
+                    print(next_page())
+                ]], "DescribeStalled")
+                assert(seconds < WITHIN, "it took " .. seconds .. " s")
+                assert.equal(0, status, output)
+                assert.equal("false\tinterrupted!\nnil\n", output)
             end)
         end)
     end

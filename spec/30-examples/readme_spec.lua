@@ -122,6 +122,11 @@ describe("the README's", function()
                     return client:call("Echo", {}, options)
                 end,
             },
+            pages = {
+                list = "call_options", use = function(options)
+                    return client:pages("DescribeThings", {}, options)
+                end,
+            },
         }
         local table_rows = rows(section "### Options of a method")
         for method, about in pairs(methods) do

@@ -532,6 +532,57 @@ static void test_which_actions_are_safe(void **state) {
     }
 }
 
+/* Of one call whose answer is to be a page: `seen` rows lie before it, and with a size it has that
+ * many or what is left. */
+static void test_a_page(void **state) {
+    (void)state;
+    static const struct {
+        int64_t seen, size, total;
+        size_t items;
+        const char *problem; /* NULL: it is a page */
+    } rows[] = {
+        {0, 0, 0, 0, NULL},
+        {0, 0, 10, 10, NULL},
+        {0, 0, 10, 3, NULL},
+        {0, 0, 3, 10, NULL},
+        {100, 0, 150, 50, NULL},
+        {100, 0, 90, 0, NULL},
+        {100, 0, 100, 0, NULL},
+        {0, 0, 1, 0, "an empty page"},
+        {99, 0, 100, 0, "an empty page"},
+        {100, 50, 500, 50, NULL},
+        {100, 50, 120, 20, NULL},
+        {100, 50, 100, 0, NULL},
+        {100, 50, 20, 0, NULL},
+        {100, 50, 500, 49, "not as many rows"},
+        {100, 50, 120, 50, "not as many rows"},
+        {100, 50, 500, 51, "not as many rows"},
+        {100, 50, 20, 20, "not as many rows"},
+        {100, 50, 120, 0, "an empty page"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        zl_client *client = new_client();
+        zl_operation *op = new_call(client, "DescribeThings", false);
+        zl_operation_expect_page(op, rows[i].seen, rows[i].size);
+        assert_int_equal(zl_operation_aim(op), ZL_AIM_PAGE);
+        assert_view(step_at(op, 0).request->body, "{\"a\":1}");
+        answer(op, 1, 1, page(rows[i].total, rows[i].items));
+        if (rows[i].problem == NULL) {
+            expect_success(op);
+            assert_int_equal(zl_operation_count(op), 1);
+        } else { /* a Describe: again */
+            for (int64_t attempt = 2; attempt <= 4; attempt++) {
+                expect_send(op, attempt * 1000, 1);
+                answer(op, 1, attempt * 1000, page(rows[i].total, rows[i].items));
+            }
+            const zl_error *e = expect_error(op, ZL_OUTCOME_UNKNOWN, "BAD_RESPONSE");
+            assert_non_null(strstr(e->message.data, rows[i].problem));
+        }
+        zl_operation_free(op);
+        zl_client_unref(client);
+    }
+}
+
 static void test_services_and_versions(void **state) {
     (void)state;
     static const struct {
@@ -690,6 +741,7 @@ int main(void) {
         cmocka_unit_test(test_partial_failure_and_go_on),
         cmocka_unit_test(test_a_call),
         cmocka_unit_test(test_which_actions_are_safe),
+        cmocka_unit_test(test_a_page),
         cmocka_unit_test(test_services_and_versions),
         cmocka_unit_test(test_options_that_are_refused),
         cmocka_unit_test(test_options_and_defaults),

@@ -469,6 +469,7 @@ static void new_operation(world *w) {
         rc = zl_operation_new_call(&o->op, w->client, &options, &now, ZL_LIT("CreateInstances"),
                                    &body, o->idempotent);
         break;
+    case ZL_AIM_PAGE:
     case ZL_AIM_WAIT: break; /* not drawn here */
     }
     CHECK(w, rc == ZL_OK);

@@ -161,7 +161,7 @@ end
 local METHODS = {
     "stop_instances", "describe_instances_status", "wait_until_stopped", "call", "poll", "connect",
     "sockets", "next_timeout", "close", "submit_stop_instances", "submit_wait_until_stopped",
-    "submit_call", "prepare", "prepare_stop_instances", "prepare_wait_until_stopped",
+    "submit_call", "prepare", "prepare_stop_instances", "prepare_wait_until_stopped", "pages",
 }
 
 -- Waiting outlasts that nobody answers.
@@ -181,7 +181,7 @@ end
 local function client_arguments()
     local client = safe.new(options { endpoint = "https://127.0.0.1:1", max_attempts = 1 })
     local takes_ids = { call = false, submit_call = false, prepare = false, close = false,
-        poll = false, connect = false, sockets = false, next_timeout = false }
+        poll = false, connect = false, sockets = false, next_timeout = false, pages = false }
     for _, name in ipairs(METHODS) do
         try(name .. " without self", client[name])
         each_value(function(text, value)
@@ -220,6 +220,13 @@ local function client_arguments()
             end
         end)
     end
+    each_value(function(text, value)
+        for _, name in ipairs { "pageNum", "pageSize" } do
+            say(("pages, %s = %s"):format(name, text),
+                client:pages("DescribeThings", { [name] = value }))
+        end
+        say("pages, params = " .. text, client:pages("DescribeThings", value))
+    end)
     for _, list in ipairs { { "a", 1 }, { "a", "" }, { "a", "a" }, { "a", { 1 } }, { 1.5 },
         { "a", [3] = "c" }, { "a", [1.5] = "c" }, { [2^53] = "a" }, { a = "b" } } do
         say("ids", client:prepare_stop_instances(list) and "taken"
@@ -386,6 +393,14 @@ local function live()
         max_concurrency = 1,
     }
     say("connect", client:connect())
+    for response, request_id in client:pages("DescribeInstances", {
+        instanceIds = { "a", "b", "stopped-1" }, pageSize = 2.0,
+    }) do
+        say("page", response, request_id)
+    end
+    for response, err in client:pages "DescribeNothing" do
+        say("page", response, err)
+    end
     say("call", client:call("Echo", { list = { 1, 2.5, "x" }, none = zenlayer.empty_array }))
     say("stop", client:stop_instances({ "i-1", "i-2", "i-1" }, { force_shutdown = false }))
     say("missing", client:stop_instances { "i-3", "missing-1" })
