@@ -159,7 +159,7 @@ describe("arguments that are wrong are refused as by zenlayer.safe:", function()
     it("there are no methods that would need libcurl, and none of any other name", function()
         for name, text in pairs {
             connect = "there are call (any action of the API), close, describe_instances_status, "
-                .. "stop_instances, wait_until_stopped",
+                .. "pages, stop_instances, wait_until_stopped",
             poll = "there are call", submit_call = "the nearest is 'call'",
             sockets = "there are call", stop_instance = "the nearest is 'stop_instances'",
             stopInstances = "the nearest is 'stop_instances'",
