@@ -42,6 +42,14 @@ static inline void *zlb_testudata(lua_State *L, int index, const char *type) {
 
 #endif
 
+#if LUA_VERSION_NUM < 504
+static inline void lua_warning(lua_State *L, const char *message, int to_be_continued) {
+    (void)L;
+    (void)message;
+    (void)to_be_continued;
+}
+#endif
+
 /* luaL_newmetatable, which writes the type's name into the metatable from 5.3 on. */
 static inline int zlb_newmetatable(lua_State *L, const char *type) {
     int is_new = luaL_newmetatable(L, type);

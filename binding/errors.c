@@ -102,17 +102,11 @@ bool zlb_is_interrupt(lua_State *L, int index) {
 }
 
 void zlb_warn(lua_State *L, const char *what) {
-#if LUA_VERSION_NUM >= 504
-    const char *raised =
-        lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : luaL_typename(L, -1);
+    bool is_text = lua_type(L, -1) == LUA_TSTRING;
     lua_warning(L, "zenlayer: ", 1);
     lua_warning(L, what, 1);
     lua_warning(L, ": ", 1);
-    lua_warning(L, raised, 0);
-#else
-    (void)L;
-    (void)what;
-#endif
+    lua_warning(L, is_text ? lua_tostring(L, -1) : luaL_typename(L, -1), 0);
 }
 
 /* --- showing one ------------------------------------------------------------------------------ */

@@ -2,8 +2,8 @@
 --
 --     lua5.4 examples/metrics.lua INSTANCE_ID …
 --
--- shuts the instances down and prints the metrics. A script hands them over by a file (the text file
--- collector of node_exporter), a server answers /metrics with them: for a program of your own take
+-- shuts the instances down and prints the metrics. A script hands them over by a file (the text
+-- file collector of node_exporter), a server answers /metrics with them: for a program of your own take
 -- `new_metrics` along. ZENLAYER_ENDPOINT and ZENLAYER_CA_FILE may name another place than the real
 -- API.
 local zenlayer = require "zenlayer"
