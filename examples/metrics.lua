@@ -3,9 +3,9 @@
 --     lua5.4 examples/metrics.lua INSTANCE_ID …
 --
 -- shuts the instances down and prints the metrics. A script hands them over by a file (the text
--- file collector of node_exporter), a server answers /metrics with them: for a program of your own take
--- `new_metrics` along. ZENLAYER_ENDPOINT and ZENLAYER_CA_FILE may name another place than the real
--- API.
+-- file collector of node_exporter), a server answers /metrics with them. For a program of your own
+-- take `new_metrics` along. ZENLAYER_ENDPOINT and ZENLAYER_CA_FILE may name another place than the
+-- real API.
 local zenlayer = require "zenlayer"
 
 -- By event: the counter's name, what it is, and the fields that become labels.
