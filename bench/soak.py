@@ -68,6 +68,7 @@ def main():
     parser.add_argument("--calls", type=int, default=200000)
     parser.add_argument("--faults", type=float, default=0.01, help="the part of requests (0.01)")
     parser.add_argument("--slower", type=float, default=5, help="per cent that are allowed (5)")
+    parser.add_argument("--grown", type=int, default=256, help="KiB that are allowed (256)")
     options = parser.parse_args()
     modules = nginx.load_module("ndk_http_module", "ngx_http_lua_module")
     server = nginx.Nginx(SERVER % options.faults, modules)
@@ -82,7 +83,8 @@ def main():
             seen = dict(line.split(" ") for line in told.splitlines()[1:])
             grown, fds = int(seen["grown_kib"]), int(seen["fds_more"])
             slower = (float(seen["last_us"]) / float(seen["first_us"]) - 1) * 100
-            good &= check("memory", grown <= 256, "%d KiB more (256 at most)" % grown)
+            good &= check("memory", grown <= options.grown,
+                          "%d KiB more (%d at most)" % (grown, options.grown))
             good &= check("descriptors", fds <= 0, "%d more (none)" % fds)
             good &= check("processor time a call", slower <= options.slower,
                           "%s us, at the end %s us, %+.1f %% (%.0f at most)"
