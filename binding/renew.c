@@ -184,6 +184,7 @@ static int explain(lua_State *L) {
 static void get(lua_State *L, zl_client *core, lua_CFunction read, int first) {
     zl_moment now;
     int top = lua_gettop(L);
+    zl_credentials_abandon(&core->credentials); /* if memory runs out before it is called */
     luaL_checkstack(L, top - first + 10, "zenlayer");
     given out = {core, zlb_scratch_new(L), 0, ZL_CODE_CREDENTIALS_UNAVAILABLE};
     lua_pushcfunction(L, explain);
@@ -194,6 +195,7 @@ static void get(lua_State *L, zl_client *core, lua_CFunction read, int first) {
         lua_pushvalue(L, i);
     }
     zl_client_ref(core); /* the function may close the client */
+    zl_credentials_begin(&core->credentials);
     int rc = lua_pcall(L, top - first + 2, 0, 0);
     bool interrupted = rc != 0 && zlb_is_interrupt(L, -1);
     lua_pushvalue(L, -1); /* what was raised, if something was */

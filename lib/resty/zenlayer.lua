@@ -450,6 +450,7 @@ end
 -- the request that happened to need it first may be aborted.
 local function renew(client)
     local function take(...)
+        client.asking = false
         if not client.closed then
             client.core:take_credentials(...)
         end
@@ -459,13 +460,13 @@ local function renew(client)
     end
     local ok, err = ngx.timer.at(0, function(premature)
         if premature then
-            take(false, "nothing: nginx is about to exit")
-        else
-            take(pcall(client.credentials))
+            return take(true, nil, "nginx is about to exit")
         end
+        client.asking = coroutine.running()
+        take(pcall(client.credentials))
     end)
     if not ok then
-        take(false, "nothing: no timer to run it in (" .. tostring(err) .. ")")
+        take(true, nil, "no timer to run it in: " .. tostring(err))
     end
 end
 
@@ -552,10 +553,13 @@ local function core_of(self)
     return getmetatable(self) == client and self.core or self
 end
 
--- true, or nil, err where cosockets do not work.
-local function check_phase(bare)
+-- true, or nil, err where a call cannot be made.
+local function check_phase(self, bare)
     local phase = get_phase()
-    if PHASES[phase] then
+    if getmetatable(self) == client and self.asking == coroutine.running() then
+        return protect(pcall(bare_methods.wrong_phase, bare,
+            "the credentials function used its own client, which waits for it"))
+    elseif PHASES[phase] then
         return true
     end
     return protect(pcall(bare_methods.wrong_phase, bare,
@@ -567,7 +571,7 @@ end
 local function method(prepare)
     return function(self, ...)
         local bare = core_of(self)
-        local works, err = check_phase(bare)
+        local works, err = check_phase(self, bare)
         if not works then
             return nil, err
         end
@@ -593,7 +597,7 @@ client.wait_until_stopped = method "prepare_wait_until_stopped"
 client.call = method "prepare"
 
 local function carry_page(self, op)
-    local works, err = check_phase(self.core)
+    local works, err = check_phase(self, self.core)
     if not works then
         return nil, err
     end
@@ -677,6 +681,7 @@ function zenlayer.new(options)
         last = 0,
         looked = 0,
         closed = false,
+        asking = false, -- the light thread that the credentials function runs in
     }, client)
 end
 

@@ -30,6 +30,13 @@ function KINDS.raises()
     error("the vault is sealed", 0)
 end
 
+function KINDS.calls_itself(key, _, client)
+    local result, err = client:call "Echo"
+    assert(result == nil)
+    functions.message = err.message
+    return key
+end
+
 function KINDS.hangs()
     ngx.sleep(60)
 end
@@ -45,7 +52,7 @@ function functions.client(name, kind, options, key)
         end
         options.credentials = function()
             functions.calls[name] = functions.calls[name] + 1
-            return KINDS[kind](key, functions.calls[name])
+            return KINDS[kind](key, functions.calls[name], clients[name])
         end
         clients[name] = assert(zenlayer.new(options))
     end
@@ -189,6 +196,15 @@ describe("in nginx", function()
         local result, err = run("return client:call 'Echo'", "hangs", { deadline = 0.5 })
         remote.failure({ code = "DEADLINE_EXCEEDED", outcome = "not_sent" }, result, err)
         assert.is_true(process.now() - began < 20 * process.slowness)
+    end)
+
+    it("one that uses its own client is told so", function()
+        local result, message = run([[
+            local result = client:call 'Echo'
+            return result, require("functions").message
+        ]], "calls_itself")
+        assert.same({}, result.params)
+        assert.equal("the credentials function used its own client, which waits for it", message)
     end)
 
     it("a request that is aborted while it waits leaves the others theirs", function()
