@@ -50,7 +50,7 @@ static zl_file_status unreadable(zl_credentials_file *file) {
     return ZL_FILE_UNREADABLE;
 }
 
-/* All that is left of fd, which may have grown since its size was looked at. */
+/* All that is left of fd. What its size was a moment ago does not matter. */
 static zl_file_status read_to_end(zl_credentials_file *file, int fd, zl_buf *text) {
     for (;;) {
         if (!zl_buf_reserve(text, 1)) {
@@ -88,10 +88,9 @@ static zl_file_status read_descriptor(zl_credentials_file *file, int fd, bool is
     if (is_secret && (about.st_mode & 077) != 0) {
         return ZL_FILE_TOO_OPEN;
     }
-    if (about.st_size > ZL_CREDENTIALS_FILE_MAX) {
-        return ZL_FILE_TOO_LARGE;
-    }
-    if (!zl_buf_reserve(text, (size_t)about.st_size + 1)) {
+    size_t likely =
+        about.st_size < ZL_CREDENTIALS_FILE_MAX ? (size_t)about.st_size : ZL_CREDENTIALS_FILE_MAX;
+    if (!zl_buf_reserve(text, likely + 1)) {
         return ZL_FILE_NOMEM;
     }
     return read_to_end(file, fd, text);

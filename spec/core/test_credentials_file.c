@@ -265,6 +265,9 @@ static void test_sizes(void **state) {
         refused(more == 0 ? ZL_FILE_OK : ZL_FILE_TOO_LARGE, "ci");
         zl_buf_free(&text);
     }
+    /* A large one is not read to its end, nor is there room made for it. */
+    assert_int_equal(truncate(path_of("credentials.json"), (off_t)1 << 40), 0);
+    refused(ZL_FILE_TOO_LARGE, "ci");
     /* One that claims to be empty (as all in /proc) is read all the same. */
     (void)remove(path_of("credentials.json"));
     assert_int_equal(symlink("/proc/self/cmdline", path_of("config.json")), 0);
