@@ -28,8 +28,8 @@ typedef struct zl_answer {
     bool
         is_well_formed; /* … whose requestId is a non-empty string, whose response, if there is one,
                            is an object, and in which code and message, if there, are strings */
-    const char *misfit; /* why it is not, where that is known: a static text; NULL */
     bool has_code;
+    const char *misfit; /* why it is not well-formed, where that is known: a static text; NULL */
     zl_view code;
     zl_view message;
     zl_view request_id;

@@ -140,7 +140,7 @@ static int by_name(const void *a, const void *b) {
 
 /* Push the sorted list of the names of the methods at `index`. */
 static void push_names(lua_State *L, int index) {
-    const char *names[METHODS_MAX];
+    const char *names[METHODS_MAX] = {NULL};
     int count = 0;
     lua_pushnil(L);
     while (lua_next(L, index) != 0) {
