@@ -85,6 +85,22 @@ describe("the README's", function()
         assert.is_false(requests[1].params.forceShutdown)
     end)
 
+    it("dry run runs, and sends nothing", function()
+        local client = every_lua.closing(zenlayer.new {
+            access_key_id = "a", access_key_password = "b", endpoint = "https://127.0.0.1:1",
+        })
+        local lines = {}
+        local snippet = section "### A dry run":match "```lua\n(.-)```"
+        local function note(...)
+            lines[#lines + 1] = table.concat({ ... }, " ")
+        end
+        assert(load(snippet, "=dry run", "t", { client = client, print = note }))()
+        assert.same({
+            "send POST https://127.0.0.1:1/api/v2/vm",
+            'StopInstances {"forceShutdown":false,"instanceIds":["ins-0001","ins-0002"]}',
+        }, lines)
+    end)
+
     it("options of new are those that there are", function()
         local told = {}
         for _, row in ipairs(rows(section "### Options of `new`")) do
