@@ -29,6 +29,35 @@ function example.stop(box, program, ids)
     return example.run(box, program, arguments)
 end
 
+-- Run examples/NAME as its keys and its endpoint come from the environment: its exit status, stdout
+-- and stderr. `environment` has what is different: { NAME = value, or false for none }. The module
+-- every_lua is not loaded there: what the example uses, its Lua must have.
+function example.script(box, name, arguments, environment)
+    local settings = {
+        ZENLAYER_ACCESS_KEY_ID = box.KEY_ID, ZENLAYER_ACCESS_KEY_SECRET = box.PASSWORD,
+        ZENLAYER_ENDPOINT = box.endpoint, ZENLAYER_CA_FILE = box.ca_file,
+    }
+    for variable, value in pairs(environment or {}) do
+        settings[variable] = value
+    end
+    local words = { "env" }
+    for _, variable in ipairs(UNSET) do
+        table.move({ "-u", variable }, 1, 2, #words + 1, words)
+    end
+    for variable, value in pairs(settings) do
+        words[#words + 1] = value and variable .. "=" .. value or nil
+    end
+    table.move({ process.lua, "examples/" .. name }, 1, 2, #words + 1, words)
+    table.move(arguments, 1, #arguments, #words + 1, words)
+    local directory = process.temporary_directory()
+    local _, how, status = os.execute(("%s </dev/null >%s/out 2>%s/err"):format(
+        process.command(words), directory, directory))
+    local out, err = process.read(directory .. "/out"), process.read(directory .. "/err")
+    process.remove(directory)
+    assert(how == "exit", how)
+    return status, out, err
+end
+
 -- { [name] = number } of lines like "poll, median   0.031  ms".
 function example.numbers(output)
     local found = {}
