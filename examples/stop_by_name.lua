@@ -38,7 +38,8 @@ end
 
 -- All arguments are checked and the request is signed, as for a stop that is sent.
 local function show_request(client, ids)
-    local _, _, request = client:prepare_stop_instances(ids, STOP):step()
+    local op = client:prepare_stop_instances(ids, STOP)
+    local _, _, request = op:step()
     local names = {}
     for name in pairs(request.headers) do
         names[#names + 1] = name
@@ -49,6 +50,7 @@ local function show_request(client, ids)
         print(name .. ": " .. (name == "Authorization" and "(not shown)" or request.headers[name]))
     end
     print("\n" .. request.body)
+    op:cancel() -- gives its place in the client back
 end
 
 local function main()
