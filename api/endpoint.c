@@ -54,7 +54,7 @@ static const char *parse_authority(zl_view text, authority *out) {
 }
 
 /* "127." and three more numbers up to 255; "127.evil.example" and "127.0.0.256" are names like any
- * other. */
+ * other. So is "127.0.0.08": with a zero in front a number is octal, which that is not. */
 static bool is_loopback_v4(zl_view host) {
     int dots = 0, digits = 0, value = 0;
     if (!zl_view_starts_with(host, ZL_LIT("127."))) {
@@ -65,7 +65,7 @@ static bool is_loopback_v4(zl_view host) {
         if (c == '.' && digits > 0) {
             dots++;
             digits = value = 0;
-        } else if (c >= '0' && c <= '9' && ++digits <= 3) {
+        } else if (c >= '0' && c <= '9' && ++digits <= 3 && (digits == 1 || value > 0)) {
             value = value * 10 + (c - '0');
         } else {
             return false;

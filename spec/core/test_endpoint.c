@@ -161,6 +161,9 @@ static void test_http_beyond_this_machine(void **state) {
         "http://127.",
         "http://127.0.0.",
         "http://127.0.0.1.2",
+        "http://127.0.0.08", /* no octal number, so a name */
+        "http://127.0.0.01",
+        "http://127.0.00.1",
         "http://127.0.0.1000",
         "http://[::]",
         "http://[::2]",
@@ -219,6 +222,8 @@ static void test_addresses_to_dial(void **state) {
         {"api.example:443", false},
         {"[2001:db8::1]:65535", false},
         {"127.evil.example", false},
+        {"127.0.0.08", false},
+        {"127.10.0.100", true},
         {"localhost.evil", false},
     };
     for (size_t i = 0; i < COUNT(good); i++) {
