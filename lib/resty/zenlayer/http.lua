@@ -36,7 +36,7 @@ local function take_to(r, mark, len)
     local from = 1
     while true do
         local at = find(r.bytes, mark, from, true)
-        if r.lines + (at or #r.bytes) > HEAD_MAX then
+        if r.lines + (at and at + len - 1 or #r.bytes) > HEAD_MAX then
             return nil, "RESPONSE_TOO_LARGE", "a head over 64 KiB"
         end
         if at then
