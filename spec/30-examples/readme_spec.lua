@@ -1,7 +1,7 @@
--- The README keeps its word: its first script runs, and its tables name what there is.
+-- The README keeps its word: its tables name what there is. (Its blocks of code are run by
+-- snippets_spec.lua and commands_spec.lua.)
 local every_lua = require "every_lua"
 local process = require "process"
-local sandbox = require "sandbox"
 local safe = require "zenlayer.safe"
 local sources = require "sources"
 local zenlayer = require "zenlayer"
@@ -56,54 +56,6 @@ local function is_known(name, use)
 end
 
 describe("the README's", function()
-    it("first script runs", function()
-        local box = sandbox.start()
-        local script = README:match "```lua\n(.-)```"
-        local count
-        script, count = script:gsub("https://localhost:8443", "https://localhost:" .. box.port)
-        assert.equal(1, count)
-        script, count = script:gsub("/tmp/zenlayer/ca%.pem", (box.ca_file:gsub("%%", "%%%%")))
-        assert.equal(1, count)
-        if not every_lua.blocks then
-            script = script:gsub(" <close>", "")
-        end
-        local output, status = process.run_lua(script, {
-            https_proxy = false, HTTPS_PROXY = false, all_proxy = false, ALL_PROXY = false,
-        })
-        local requests = box:requests()
-        box:stop()
-        assert.equal(0, status, output)
-        local request_id, rest = output:match "^([^\n]+)\n(.*)$"
-        assert.equal(requests[1].request_id, request_id)
-        local lines = {}
-        for line in rest:gmatch "([^\n]*)\n" do
-            lines[#lines + 1] = line
-        end
-        assert.same({ "ins-0001\tSTOPPING", "ins-0002\tSTOPPING" }, sorted(lines))
-        assert.same({ "StopInstances", "DescribeInstancesStatus" },
-            { requests[1].action, requests[2].action })
-        assert.is_false(requests[1].params.forceShutdown)
-    end)
-
-    it("dry run runs, and sends nothing", function()
-        local client = every_lua.closing(zenlayer.new {
-            access_key_id = "a", access_key_password = "b", endpoint = "https://127.0.0.1:1",
-            max_concurrency = 1,
-        })
-        local lines = {}
-        local snippet = section "### A dry run":match "```lua\n(.-)```"
-        local function note(...)
-            lines[#lines + 1] = table.concat({ ... }, " ")
-        end
-        for i = 1, 2 do -- the second needs the place that the first gives back
-            assert(load(snippet, "=dry run", "t", { client = client, print = note }))()
-            assert.same({
-                "send POST https://127.0.0.1:1/api/v2/vm",
-                'StopInstances {"forceShutdown":false,"instanceIds":["ins-0001","ins-0002"]}',
-            }, { lines[2 * i - 1], lines[2 * i] })
-        end
-    end)
-
     it("options of new are those that there are", function()
         local told = {}
         for _, row in ipairs(rows(section "### Options of `new`")) do
@@ -241,5 +193,16 @@ describe("the README's", function()
         end
         assert.same(sorted(wanted), sorted(outcomes))
         assert.is_truthy(fields.batches:find("`accepted`", 1, true))
+    end)
+
+    it("events are those that there are", function()
+        local told, wanted = {}, {}
+        for _, row in ipairs(rows(section "## Watching")) do
+            told[#told + 1] = quoted(row[1])[1]
+        end
+        for i, event in ipairs(sources.events()) do
+            wanted[i] = event[2]
+        end
+        assert.same(wanted, told)
     end)
 end)

@@ -22,14 +22,32 @@ function sources.strings(name)
     return sorted(found)
 end
 
--- X(NAME, …) of a list in api/error.h: { { "NAME", "what comes next" }, … }
-function sources.errors(name)
-    local text = process.read "api/error.h":match("#define " .. name .. "%(X%)(.-[^\\])\n")
+-- X(NAME, …) of a list in a header: { { "NAME", "what comes next" }, … }
+local function list(path, name)
+    local text = process.read(path):match("#define " .. name .. "%(X%)(.-[^\\])\n")
     local found = {}
     for each, more in assert(text, name):gmatch 'X%(([%u%d_]+), "?([%w_]+)' do
         found[#found + 1] = { each, more }
     end
     assert(#found > 0)
+    return found
+end
+
+function sources.errors(name)
+    return list("api/error.h", name)
+end
+
+function sources.events()
+    return list("api/event.h", "ZL_EVENTS")
+end
+
+-- The targets that `make help` tells of, as a set.
+function sources.make_targets()
+    local found = {}
+    for target in process.read "Makefile":gmatch "\n([%l-]+):[^\n=#]*## " do
+        found[target] = true
+    end
+    assert(next(found))
     return found
 end
 
