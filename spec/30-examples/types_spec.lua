@@ -139,4 +139,15 @@ describe("the annotations", function()
         assert.same(sorted(kinds), alias "zenlayer%.Kind")
         assert.same({ "not_sent", "rejected", "unknown" }, alias "zenlayer%.Outcome")
     end)
+
+    it("have the events of the core", function()
+        local wanted, words = {}, {}
+        for i, event in ipairs(sources.events()) do
+            wanted[i] = event[2]
+        end
+        for word in TYPES:match("@alias zenlayer%.EventName\n(.-)\n\n"):gmatch "'\"([%l_]+)\"'" do
+            words[#words + 1] = word
+        end
+        assert.same(wanted, words)
+    end)
 end)
