@@ -129,7 +129,7 @@ remake = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS
 export LUA CC PKG_CONFIG
 
 .PHONY: all static embed hosts core core-tests install uninstall clean help test asan coverage memcheck tsan \
-        demo demo-openresty openresty benches bench-fleet bench-gateway bench-poll soak lint format \
+        demo demo-openresty openresty benches bench-fleet bench-gateway bench-poll secrets soak lint format \
         check-warnings headers-alone lint-rules lua-headers deps FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -284,6 +284,12 @@ bench-poll: ## what a frame of client:poll(0) costs beside libcurl alone; BENCH_
 	@.ci/deps build demo
 	@$(remake) $(OUT)/bench-poll
 	@bench/poll.sh $(OUT)/bench-poll $(BENCH_ARGS)
+
+secrets: ## every spec with everything told that can be, and no key, token or signature in it
+	@.ci/deps build test
+	@$(remake) all hosts
+	@$(remake) LUA=luajit openresty
+	@$(run) --build $(BUILD) --jobs $(TEST_JOBS) --secrets $(TESTS_ONLY)
 
 soak: ## 200,000 calls, one in a hundred with a fault: memory, descriptors, speed; BENCH_ARGS="--calls N"
 	@LUA=luajit .ci/deps build bench-gateway
