@@ -1,8 +1,8 @@
 -- With ZENLAYER_TEST_TELL, the name of a file, every client of the module tells all that it has to
 -- say: its events, what its methods return, what they raise with a traceback, and the text of every
--- object, all the way down. If a secret that a client was given is in it, there is a line in that file
--- that says where; a first line says that this process looked. `make secrets` runs every spec like
--- that; whether a spec passes does not matter then, because some count what is called.
+-- object, all the way down. If a secret that a client was given is in it, there is a line in that
+-- file that says where; a first line says that this process looked. `make secrets` runs every spec
+-- like that; whether one passes does not matter then, because some count what is called.
 --
 -- Nobody keeps quiet but who is asked for a signed request: step, step_http and sign.
 local expect = require "expect"
