@@ -166,6 +166,18 @@ local function open_tunnel(exchange)
     return true
 end
 
+-- Where a handshake is over at once, and ends in a certificate that is not accepted, resty.core
+-- (0.1.25) fails in an assertion, and does not tell why.
+local function shake_hands(sock, name)
+    local ran, session, err = pcall(sock.sslhandshake, sock, nil, name, true)
+    if ran then
+        return session, err
+    elseif find(tostring(session), "assertion failed", 1, true) then
+        return nil, "the certificate is not that of " .. name .. ", or is not trusted"
+    end
+    return error(session, 0)
+end
+
 -- TLS is verified with a name, always: without one nothing would be checked at all.
 local function open(exchange)
     local sock, target = exchange.sock, exchange.target
@@ -189,7 +201,7 @@ local function open(exchange)
     end
     if target.name then
         set_timeout(sock, exchange.connect_deadline - now())
-        ok, err = sock:sslhandshake(nil, target.name, true)
+        ok, err = shake_hands(sock, target.name)
         if not ok then
             return handshake_failed(exchange, err)
         end

@@ -96,6 +96,26 @@ describe("a gateway and the certificate of", function()
         assert.equal(0, #box:requests())
     end)
 
+    it("another name, and nginx does not say so: it is not", function()
+        local err = remote.failure({
+            kind = "network", code = "TLS_VERIFY_FAILED", outcome = "not_sent", attempts = 1,
+        }, front:client { endpoint = "https://other.test", connect_to = "127.0.0.1:" .. box.port }
+            :run [[
+                local socket = getmetatable(ngx.socket.tcp()).__index
+                local sslhandshake = socket.sslhandshake
+                function socket.sslhandshake(sock, ...)
+                    local session = sslhandshake(sock, ...)
+                    assert(session ~= nil) -- as resty.core does, when all was said at once
+                    return session
+                end
+                local result, err = client:call "Echo"
+                socket.sslhandshake = sslhandshake
+                return result, err
+            ]])
+        assert.is_truthy(err.message:find(
+            "the certificate is not that of other.test, or is not trusted", 1, true), err.message)
+    end)
+
     it("that name: it is talked to where connect_to leads, also over a kept connection", function()
         local client = front:client {
             endpoint = "https://console.zenlayer.com", connect_to = "127.0.0.1:" .. box.port,
