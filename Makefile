@@ -98,7 +98,7 @@ HOSTS    := $(EMBED) $(THREADS)
 
 CORE_SRC := $(sort $(wildcard api/*.c))
 # Two objects from the same sources. The second has nothing of libcurl in it or behind it.
-CURL_SRC := api/sockets.c api/transfer.c api/transport.c
+CURL_SRC := $(addprefix api/,explain.c sockets.c transfer.c transport.c wire.c)
 BOTH_SRC := $(filter-out %/engine.c %/no_engine.c %/drive.c,$(sort $(wildcard binding/*.c)))
 LUA_SRC  := lua_zenlayer.c binding/engine.c binding/drive.c $(BOTH_SRC)
 BARE_SRC := lua_zenlayer_core.c binding/no_engine.c $(BOTH_SRC)

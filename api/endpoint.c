@@ -135,3 +135,54 @@ const char *zl_endpoint_check_address(zl_view address, bool *loopback) {
     }
     return problem;
 }
+
+static void add_place(zl_buf *out, const authority *at, int otherwise) {
+    zl_buf_add_view(out, at->host);
+    zl_buf_add_char(out, ':');
+    zl_buf_add_int(out, at->port != 0 ? at->port : otherwise);
+}
+
+void zl_endpoint_add_place(zl_buf *out, const zl_endpoint *endpoint, zl_view text) {
+    authority own, at;
+    if (parse_authority(zl_buf_view(&endpoint->host), &own) == NULL &&
+        parse_authority(text, &at) == NULL) {
+        int port = own.port != 0 ? own.port : endpoint->tls ? 443 : 80;
+        add_place(out, &at, port);
+    }
+}
+
+/* Where the first of these characters is in text; its length if none is. */
+static size_t find_any(zl_view text, const char *characters) {
+    size_t at = 0;
+    while (at < text.len && strchr(characters, text.data[at]) == NULL) {
+        at++;
+    }
+    return at;
+}
+
+zl_proxy_kind zl_endpoint_add_proxy(zl_buf *out, zl_view url) {
+    zl_proxy_kind kind = ZL_PROXY_HTTP;
+    size_t scheme = find_any(url, ":/@?#");
+    if (scheme + 3 <= url.len && memcmp(url.data + scheme, "://", 3) == 0) {
+        zl_view name = {url.data, scheme};
+        kind = zl_view_equal_nocase(name, ZL_LIT("http"))    ? ZL_PROXY_HTTP
+               : zl_view_equal_nocase(name, ZL_LIT("https")) ? ZL_PROXY_HTTPS
+                                                             : ZL_PROXY_OTHER;
+        url = (zl_view){url.data + scheme + 3, url.len - scheme - 3};
+    }
+    zl_view text = {url.data, find_any(url, "/?#")};
+    if (text.len < url.len && memchr(url.data + text.len, '@', url.len - text.len) != NULL) {
+        return kind; /* a password that should have been escaped? */
+    }
+    for (size_t i = text.len; i > 0; i--) {
+        if (text.data[i - 1] == '@') {
+            text = (zl_view){text.data + i, text.len - i};
+            break;
+        }
+    }
+    authority at;
+    if (parse_authority(text, &at) == NULL) {
+        add_place(out, &at, kind == ZL_PROXY_HTTPS ? 443 : 1080);
+    }
+    return kind;
+}

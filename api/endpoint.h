@@ -19,6 +19,16 @@ typedef struct zl_endpoint {
 const char *zl_endpoint_parse(zl_endpoint *out, zl_view url);
 void zl_endpoint_free(zl_endpoint *endpoint);
 
+/* Append "host:port" for a checked "host" or "host:port", which is the endpoint's own or takes its
+ * place; the port, for want of one, is the endpoint's. */
+void zl_endpoint_add_place(zl_buf *out, const zl_endpoint *endpoint, zl_view text);
+
+typedef enum zl_proxy_kind { ZL_PROXY_HTTP, ZL_PROXY_HTTPS, ZL_PROXY_OTHER } zl_proxy_kind;
+
+/* Append "host:port" for the URL of a proxy, without its user and password; nothing where it is not
+ * plain where those end. Its kind by its scheme, http for want of one. */
+zl_proxy_kind zl_endpoint_add_proxy(zl_buf *out, zl_view url);
+
 /* Check "host", "host:port" or "[v6]:port", to be dialled in the endpoint's place. Returns NULL or
  * what is wrong; *loopback tells whether the host is this machine. */
 const char *zl_endpoint_check_address(zl_view address, bool *loopback);

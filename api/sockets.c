@@ -44,14 +44,28 @@ static struct zl_socket_info *add(zl_sockets *sockets, int fd) {
     return info;
 }
 
-bool zl_sockets_open(zl_sockets *sockets, int fd) {
+bool zl_sockets_open(zl_sockets *sockets, int fd, const void *opener) {
     struct zl_socket_info *info = add(sockets, fd);
     if (info == NULL) {
         return false;
     }
     info->is_connection = true;
+    info->opener = opener;
     sockets->connections++;
     return true;
+}
+
+bool zl_sockets_is_connected(const zl_sockets *sockets, const void *opener) {
+    for (size_t i = 0; i < sockets->count; i++) {
+        const struct zl_socket_info *info = &sockets->infos[i];
+        struct sockaddr_storage address;
+        socklen_t len = sizeof address;
+        if (info->is_connection && !info->was_used && info->opener == opener &&
+            getpeername(info->fd, (struct sockaddr *)&address, &len) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool zl_sockets_watch(zl_sockets *sockets, int fd, short events) {

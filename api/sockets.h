@@ -12,6 +12,7 @@ typedef struct zl_sockets {
     struct pollfd *polls; /* fd -1 (which poll ignores) while nothing is waited for */
     struct zl_socket_info {
         int fd;
+        const void *opener; /* who wanted it; to be compared, not looked at */
         bool is_connection; /* opened to a server; else one of libcurl's own */
         bool was_used;      /* a request went out on it */
         bool is_http1;      /* an answer came on it over HTTP/1: one exchange after another */
@@ -23,8 +24,11 @@ typedef struct zl_sockets {
     bool was_used;      /* a request went out on one of them */
 } zl_sockets;
 
-/* A connection's socket was made. False when out of memory. */
-bool zl_sockets_open(zl_sockets *sockets, int fd);
+/* A connection's socket was made for `opener`. False when out of memory. */
+bool zl_sockets_open(zl_sockets *sockets, int fd, const void *opener);
+
+/* Whether the other end has taken a connection that was opened for `opener` and is not used yet. */
+bool zl_sockets_is_connected(const zl_sockets *sockets, const void *opener);
 
 /* Wait for these poll(2) events on fd; 0: for none. False when out of memory. */
 bool zl_sockets_watch(zl_sockets *sockets, int fd, short events);

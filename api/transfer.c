@@ -87,12 +87,21 @@ static int on_send(void *context, char *remote_ip, char *local_ip, int remote_po
     return CURL_PREREQFUNC_OK;
 }
 
+/* Before a name is resolved, or an address read. */
+static int on_resolve(void *resolver, void *reserved, void *context) {
+    zl_transfer *t = context;
+    (void)resolver;
+    (void)reserved;
+    t->began = true;
+    return 0;
+}
+
 static curl_socket_t on_open_socket(void *context, curlsocktype purpose,
                                     struct curl_sockaddr *address) {
-    zl_wire *wire = context;
+    zl_transfer *t = context;
     (void)purpose;
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (fd >= 0 && !zl_sockets_open(&wire->sockets, fd)) {
+    if (fd >= 0 && !zl_sockets_open(&t->wire->sockets, fd, t)) {
         (void)close(fd);
         return CURL_SOCKET_BAD;
     }
@@ -129,8 +138,10 @@ static void set_callbacks(setter *s, zl_transfer *t) {
     SET(s, CURLOPT_WRITEDATA, t);
     SET(s, CURLOPT_PREREQFUNCTION, on_send);
     SET(s, CURLOPT_PREREQDATA, t);
+    SET(s, CURLOPT_RESOLVER_START_FUNCTION, on_resolve);
+    SET(s, CURLOPT_RESOLVER_START_DATA, t);
     SET(s, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-    SET(s, CURLOPT_OPENSOCKETDATA, t->wire);
+    SET(s, CURLOPT_OPENSOCKETDATA, t);
     SET(s, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
     SET(s, CURLOPT_CLOSESOCKETDATA, t->wire);
 }
@@ -148,7 +159,8 @@ static void set_protocol(setter *s, const zl_wire *wire) {
     SET(s, CURLOPT_FOLLOWLOCATION, 0L);
     SET(s, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     SET(s, CURLOPT_MAXAGE_CONN, 50L); /* servers close idle connections soon after a minute */
-    SET(s, CURLOPT_CONNECTTIMEOUT_MS, (long)wire->connect_timeout_ms);
+    /* The engine ends it before, while there is still to be seen how far it got. */
+    SET(s, CURLOPT_CONNECTTIMEOUT_MS, (long)wire->connect_timeout_ms + 1000);
     SET(s, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)wire->max_response_bytes);
 #if LIBCURL_VERSION_NUM >= 0x075700
     /* Do not wait for a resolver's thread. The libcurl that runs may be too old to know this. */
@@ -244,91 +256,9 @@ bool zl_transfer_prepare_warm_up(zl_transfer *t) {
 }
 
 void zl_transfer_rewind(zl_transfer *t) {
-    t->tainted = false;
+    t->began = t->tainted = false;
     t->error_text[0] = '\0';
     (void)curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, 1L);
-}
-
-static bool is_verify_failure(CURLcode rc) {
-    return rc == CURLE_PEER_FAILED_VERIFICATION || rc == CURLE_SSL_CACERT_BADFILE ||
-           rc == CURLE_SSL_ISSUER_ERROR || rc == CURLE_SSL_INVALIDCERTSTATUS;
-}
-
-/* Nothing was sent. */
-static zl_code classify_unsent(const zl_transfer *t, CURLcode rc) {
-    long tunnel_status = 0;
-    (void)curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &tunnel_status);
-    if (tunnel_status != 0 && tunnel_status / 100 != 2) {
-        return ZL_CODE_PROXY_FAILED;
-    }
-    if (is_verify_failure(rc)) {
-        return ZL_CODE_TLS_VERIFY_FAILED;
-    }
-    switch (rc) {
-    case CURLE_COULDNT_RESOLVE_HOST: return ZL_CODE_RESOLVE_FAILED;
-    case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_PROXY: return ZL_CODE_PROXY_FAILED;
-    case CURLE_OPERATION_TIMEDOUT: return ZL_CODE_CONNECT_TIMEOUT;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_ENGINE_INITFAILED: return ZL_CODE_TLS_FAILED;
-    default: return t->wire->uses_proxy ? ZL_CODE_PROXY_FAILED : ZL_CODE_CONNECT_FAILED;
-    }
-}
-
-/* libcurl has a limit of its own for one header line, 100 KiB, and says "out of memory" when it is
- * passed; from 8.6 on CURLE_TOO_LARGE, which is 100. */
-static bool is_line_too_long(const zl_transfer *t, CURLcode rc) {
-    return t->sends > 0 && !t->out_of_memory && !t->head_ended &&
-           (rc == CURLE_OUT_OF_MEMORY || (int)rc == 100);
-}
-
-static zl_code classify(const zl_transfer *t, CURLcode rc) {
-    if (t->too_large || is_line_too_long(t, rc) || rc == CURLE_FILESIZE_EXCEEDED) {
-        return ZL_CODE_RESPONSE_TOO_LARGE;
-    }
-    if (t->sends == 0) {
-        return classify_unsent(t, rc);
-    }
-    switch (rc) {
-    case CURLE_OPERATION_TIMEDOUT: return ZL_CODE_TIMEOUT;
-    case CURLE_UNSUPPORTED_PROTOCOL: /* what came was no HTTP */
-    case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_BAD_CONTENT_ENCODING: return ZL_CODE_BAD_RESPONSE;
-    default: return ZL_CODE_CONNECTION_LOST;
-    }
-}
-
-/* libcurl's own words are the best there are, but where it does not like a proxy's URL it quotes
- * that, password and all. */
-static bool may_quote(const char *text) {
-    return text[0] != '\0' && strchr(text, '@') == NULL && strstr(text, "://") == NULL;
-}
-
-zl_code zl_transfer_explain(zl_transfer *t, CURLcode rc, zl_buf *message) {
-    zl_code code = classify(t, rc);
-    zl_buf_add_text(message, zl_code_meaning(code));
-    zl_buf_add_text(message, " (");
-    zl_buf_add_view(message, zl_buf_view(&t->wire->base));
-    zl_buf_add_text(message, "): ");
-    if (t->out_of_memory) {
-        zl_buf_add_text(message, "out of memory");
-    } else if (t->resent || t->too_large) {
-        zl_buf_add_text(message, t->resent
-                                     ? "the connection closed without an answer"
-                                     : "a head over 64 KiB, or a body over max_response_bytes");
-    } else {
-        bool quote = may_quote(t->error_text);
-        zl_buf_add_text(message, quote ? t->error_text : curl_easy_strerror(rc));
-    }
-    if (code == ZL_CODE_TLS_VERIFY_FAILED) {
-        const zl_wire *wire = t->wire;
-        const zl_buf *trust = wire->ca_path.len > 0 ? &wire->ca_path : &wire->ca_file;
-        zl_buf_addf(message, "; trusted are the certificates in %s (options: ca_file, ca_path)",
-                    trust->len > 0 ? trust->data : "libcurl's default place");
-    }
-    return code;
 }
 
 static void reset_buffer(zl_buf *buf) {
@@ -348,7 +278,7 @@ void zl_transfer_reset(zl_transfer *t) {
     reset_buffer(&t->body);
     t->op = NULL;
     t->n = 0;
-    t->is_warm_up = false;
+    t->is_warm_up = t->began = false;
     t->sends = 0;
     t->local_port = 0;
     t->resent = t->tainted = t->too_large = t->out_of_memory = t->head_ended = false;

@@ -1,5 +1,5 @@
-/* One HTTP exchange on a libcurl easy handle: its options, its callbacks, and what its end means.
- * Private to the transport. */
+/* One HTTP exchange on a libcurl easy handle: its options, its callbacks, and its memory. Private
+ * to the transport. */
 #ifndef ZL_TRANSFER_H
 #define ZL_TRANSFER_H
 
@@ -10,24 +10,7 @@
 #endif
 
 #include "operation.h"
-#include "sockets.h"
-
-/* What all transfers of a transport share. Owns its buffers. */
-typedef struct zl_wire {
-    zl_sockets sockets;
-    zl_buf base;     /* the endpoint, for messages and warming up */
-    zl_buf ca_file;  /* empty: none */
-    zl_buf ca_path;  /* empty: none */
-    zl_buf proxy;    /* only if has_proxy */
-    zl_buf no_proxy; /* CURLOPT_NOPROXY; empty: the environment's */
-    bool has_proxy;  /* given; an empty one means none. Else the environment's */
-    bool uses_proxy; /* for certain; the environment's may have exceptions, which libcurl knows */
-    struct curl_slist *connect_to;
-    int64_t connect_timeout_ms;
-    size_t max_response_bytes;
-    bool tls;
-    zl_events *events; /* borrowed */
-} zl_wire;
+#include "wire.h"
 
 typedef struct zl_transfer {
     CURL *easy;
@@ -38,6 +21,7 @@ typedef struct zl_transfer {
     int64_t until_ms;         /* when it must be over, on the monotonic clock */
     int64_t connect_until_ms; /* when sending must have begun */
     struct curl_slist *headers;
+    bool began;     /* libcurl began to make a connection for it */
     int sends;      /* how often libcurl was about to send the request */
     int local_port; /* of the connection it was sent on */
     bool resent;    /* … and was stopped from doing it a second time */
@@ -64,10 +48,6 @@ bool zl_transfer_prepare_warm_up(zl_transfer *transfer);
 
 /* Begin the same exchange again on a connection of its own, after one that was tainted. */
 void zl_transfer_rewind(zl_transfer *transfer);
-
-/* The exchange is over and brought no answer (rc is not CURLE_OK): the code to report, with a
- * message appended to *message. */
-zl_code zl_transfer_explain(zl_transfer *transfer, CURLcode rc, zl_buf *message);
 
 /* Forget the exchange; the memory of ordinary answers is kept for the next. */
 void zl_transfer_reset(zl_transfer *transfer);

@@ -9,9 +9,9 @@
 #include <time.h>
 
 #include "clock.h"
+#include "explain.h"
 #include "forked.h"
 #include "hot.h"
-#include "transfer.h"
 
 struct zl_transport {
     zl_client *client;
@@ -153,65 +153,6 @@ static bool open_multi(zl_transport *t) {
     return rc == CURLM_OK;
 }
 
-static void set_buf(zl_buf *buf, const char *text) {
-    if (text != NULL) {
-        zl_buf_add_text(buf, text);
-    }
-}
-
-/* "::address", libcurl's way to say: whatever the host, whatever the port, dial this. */
-static bool set_connect_to(zl_wire *wire, const char *address) {
-    zl_buf entry = {0};
-    zl_buf_add_text(&entry, "::");
-    zl_buf_add_text(&entry, address);
-    /* The port has a place of its own after the host; empty: the URL's. */
-    const char *after_host = strrchr(address, ']');
-    if (strchr(after_host == NULL ? address : after_host, ':') == NULL) {
-        zl_buf_add_char(&entry, ':');
-    }
-    wire->connect_to = zl_buf_ok(&entry) ? curl_slist_append(NULL, entry.data) : NULL;
-    zl_buf_free(&entry);
-    return wire->connect_to != NULL;
-}
-
-static bool is_set(const char *lower_name, const char *upper_name) {
-    const char *value = getenv(lower_name);
-    value = value != NULL ? value : getenv(upper_name);
-    return value != NULL && value[0] != '\0';
-}
-
-/* Whether every connection goes through a proxy of the environment. libcurl reads these variables
- * itself, but tells only from 8.7 on whether it used one. */
-static bool environment_has_proxy(void) {
-    return (is_set("https_proxy", "HTTPS_PROXY") || is_set("all_proxy", "ALL_PROXY")) &&
-           !is_set("no_proxy", "NO_PROXY");
-}
-
-static bool set_wire(zl_wire *wire, const zl_endpoint *endpoint,
-                     const zl_transport_options *options) {
-    zl_buf_add_view(&wire->base, zl_buf_view(&endpoint->base));
-    wire->tls = endpoint->tls;
-    wire->connect_timeout_ms = options->connect_timeout_ms;
-    wire->max_response_bytes = options->max_response_bytes;
-    set_buf(&wire->ca_file, options->ca_file);
-    set_buf(&wire->ca_path, options->ca_path);
-    if (options->ca_file == NULL && options->ca_path == NULL) {
-        /* Debian's libcurl has a bundle and a directory for defaults. The bundle alone holds the
-         * same certificates, and it alone can be cached. */
-        set_buf(&wire->ca_file, curl_version_info(CURLVERSION_NOW)->cainfo);
-    }
-    wire->has_proxy = options->proxy != NULL;
-    set_buf(&wire->proxy, options->proxy);
-    wire->uses_proxy =
-        wire->has_proxy ? wire->proxy.len > 0 : endpoint->tls && environment_has_proxy();
-    if (!endpoint->tls) { /* plain text stays on this machine */
-        zl_buf_add_text(&wire->no_proxy, "*");
-    }
-    bool ok = zl_buf_ok(&wire->base) && zl_buf_ok(&wire->ca_file) && zl_buf_ok(&wire->ca_path) &&
-              zl_buf_ok(&wire->proxy) && zl_buf_ok(&wire->no_proxy);
-    return ok && (options->connect_to == NULL || set_connect_to(wire, options->connect_to));
-}
-
 int zl_transport_new(zl_transport **out, zl_client *client, const zl_transport_options *options) {
     *out = NULL;
     int rc = init_libcurl();
@@ -227,7 +168,7 @@ int zl_transport_new(zl_transport **out, zl_client *client, const zl_transport_o
     t->client = client;
     t->wire.events = &client->events;
     t->quick_exit = info->version_num >= 0x075700 && LIBCURL_VERSION_NUM >= 0x075700;
-    if (!open_multi(t) || !set_wire(&t->wire, &client->sender.endpoint, options)) {
+    if (!open_multi(t) || !zl_wire_init(&t->wire, &client->sender.endpoint, options)) {
         zl_transport_free(t);
         return ZL_ERR_NOMEM;
     }
@@ -262,13 +203,7 @@ void zl_transport_free(zl_transport *t) {
     }
     /* In a forked process the handles stay, leaked: cleaning up would speak on the parent's
      * connections. */
-    zl_sockets_free(&t->wire.sockets);
-    curl_slist_free_all(t->wire.connect_to);
-    zl_buf_free(&t->wire.base);
-    zl_buf_free(&t->wire.ca_file);
-    zl_buf_free(&t->wire.ca_path);
-    zl_buf_free(&t->wire.proxy);
-    zl_buf_free(&t->wire.no_proxy);
+    zl_wire_free(&t->wire);
     zl_error_free(&t->warm_up_error);
     zl_maker_free(&t->maker);
     free(t->ops);
@@ -412,7 +347,7 @@ static void start(zl_transport *t, zl_operation *op, const zl_step *step, const 
 
 static void report_failure(zl_transport *t, zl_transfer *transfer, CURLcode rc) {
     zl_buf message = {0};
-    zl_code code = zl_transfer_explain(transfer, rc, &message);
+    zl_code code = zl_explain(transfer, rc, &message);
     if (transfer->is_warm_up && transfer->sends > 0) {
         t->warming_up = false; /* the connection was made, which was all that was wanted */
     } else if (transfer->is_warm_up) {

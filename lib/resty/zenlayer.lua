@@ -60,7 +60,10 @@ local function read_proxy(url)
     local authority = match(url, "^%a+://([^/]*)") or match(url, "^[^/]*")
     local user, address = match(authority, "^(.*)@([^@]*)$")
     local host, port = split_address(address or authority, 1080)
-    return { host = host, port = port, authorization = user and ngx.encode_base64(decode(user)) }
+    return {
+        host = host, port = port, authorization = user and ngx.encode_base64(decode(user)),
+        place = "the proxy " .. host .. ":" .. port,
+    }
 end
 
 -- What the wire needs to know of a client, once.
@@ -77,6 +80,8 @@ local function read_target(settings)
         endpoint = settings.endpoint,
         host = host, -- to connect to, or for the proxy to do so
         port = port,
+        place = host .. ":" .. port .. (settings.connect_to and " (connect_to)" or ""),
+        is_elsewhere = settings.connect_to ~= nil,
         name = tls and match(name, "^%[?([^%]]*)"), -- in the certificate
         proxy = settings.proxy and read_proxy(settings.proxy),
         connect_timeout = settings.connect_timeout,
@@ -99,7 +104,8 @@ end
 --- one exchange ----------------------------------------------------------------------------------
 
 -- An exchange is { n =, request = its bytes, target =, sock =, deadline =, connect_deadline =,
--- connected =, sent = whether bytes of it may have left }. What goes wrong is nil, code, message.
+-- doing = what it is at, connected =, sent = whether bytes of it may have left, received = how many
+-- came }. What goes wrong is nil, code, message.
 
 -- A tick longer: where the time is the operation's deadline, the core has to see it passed. nginx's
 -- timers count from when it last looked at its clock, so it has to look.
@@ -108,39 +114,82 @@ local function set_timeout(sock, seconds)
     sock:settimeout((seconds > 0 and seconds + TICK_S or TICK_S) * 1000)
 end
 
-local function explain(exchange, message)
-    return message .. " (" .. exchange.target.endpoint .. ")"
+-- What is done with the proxy, where there is one, and not with the server.
+local WITH_PROXY = {
+    ["resolving"] = true, ["connecting to"] = true, ["resolving or connecting to"] = true,
+    ["CONNECT by"] = true,
+}
+
+-- "connecting to 127.0.0.1:443 (connect_to), for https://api.example: connection refused"
+local function explain(exchange, problem)
+    local target = exchange.target
+    local proxy = target.proxy
+    local with_proxy = proxy and WITH_PROXY[exchange.doing]
+    local text = exchange.doing .. " " .. (with_proxy and proxy.place or target.place)
+    if proxy and not with_proxy then
+        text = text .. " through " .. proxy.place
+    end
+    if with_proxy or target.is_elsewhere then
+        text = text .. ", for " .. target.endpoint
+    end
+    return text .. ": " .. problem
+end
+
+local function explain_timeout(exchange)
+    local limit = exchange.target.connect_timeout
+    if exchange.connected then
+        local what = exchange.received > 0 and exchange.received .. " bytes came"
+            or exchange.doing == "sending to" and "not all was taken" or "nothing came"
+        return explain(exchange, ("%s within %g s"):format(what, exchange.timeout))
+    elseif limit < exchange.timeout then
+        return explain(exchange, ("not done within %g s (connect_timeout)"):format(limit))
+    end
+    return explain(exchange, ("not done within %g s"):format(exchange.timeout))
 end
 
 local function connect_failed(exchange, err)
     if find(err, "no resolver defined", 1, true) then
+        exchange.doing = "resolving"
         return nil, "NOT_CONFIGURED",
             explain(exchange, err .. ": nginx.conf needs the directive resolver")
     elseif err == "timeout" then
-        return nil, "CONNECT_TIMEOUT", explain(exchange, "not connected in time")
-    elseif exchange.target.proxy then
-        return nil, "PROXY_FAILED", explain(exchange, "no connection to the proxy: " .. err)
-    elseif find(err, "could not be resolved", 1, true) then
-        return nil, "RESOLVE_FAILED", explain(exchange, err)
+        exchange.doing = "connecting to"
+        return nil, "CONNECT_TIMEOUT", explain_timeout(exchange)
     end
-    return nil, "CONNECT_FAILED", explain(exchange, err)
+    local not_resolved = find(err, "could not be resolved", 1, true)
+    exchange.doing = not_resolved and "resolving" or "connecting to"
+    return nil, exchange.target.proxy and "PROXY_FAILED"
+        or not_resolved and "RESOLVE_FAILED" or "CONNECT_FAILED", explain(exchange, err)
 end
 
 local function handshake_failed(exchange, err)
+    local target = exchange.target
     if err == "timeout" then
-        return nil, "CONNECT_TIMEOUT", explain(exchange, "no TLS handshake in time")
+        return nil, "CONNECT_TIMEOUT", explain_timeout(exchange)
+    elseif find(err, "host mismatch", 1, true) then
+        return nil, "TLS_VERIFY_FAILED", explain(exchange, ("%s; the name that was verified is the "
+            .. "endpoint's, %s%s"):format(err, target.name,
+            target.is_elsewhere and ", not that of connect_to" or ""))
     elseif find(err, "^%d+: ") or find(err, "certificate", 1, true) then
+        local dated = find(err, "^9: ") or find(err, "^10: ")
         return nil, "TLS_VERIFY_FAILED", explain(exchange, err
+            .. (dated and ", or this machine's clock is wrong" or "")
             .. "; trusted is what the directive lua_ssl_trusted_certificate names, through"
             .. " lua_ssl_verify_depth certificates (1 by default)")
     end
-    return nil, "TLS_FAILED", explain(exchange, err)
+    return nil, "TLS_FAILED", explain(exchange, err .. "; nginx's error log says why")
 end
 
-local function receive_from(sock, deadline)
+local function receive_from(exchange, deadline)
+    local sock = exchange.sock
     return function()
         set_timeout(sock, deadline - now())
-        return sock:receiveany(RECEIVE_BYTES)
+        local bytes, err = sock:receiveany(RECEIVE_BYTES)
+        if bytes and exchange.connected then
+            exchange.doing = "receiving from"
+            exchange.received = exchange.received + #bytes
+        end
+        return bytes, err
     end
 end
 
@@ -148,20 +197,21 @@ local function open_tunnel(exchange)
     local sock, target = exchange.sock, exchange.target
     local address = target.host .. ":" .. target.port
     local authorization = target.proxy.authorization
+    exchange.doing = "CONNECT by"
     local sent, err = sock:send {
         "CONNECT ", address, " HTTP/1.1\r\nHost: ", address, "\r\n",
         authorization and "Proxy-Authorization: Basic " .. authorization .. "\r\n" or "", "\r\n",
     }
     local status, code
     if sent then
-        status, code, err = http.read_tunnel(receive_from(sock, exchange.connect_deadline))
+        status, code, err = http.read_tunnel(receive_from(exchange, exchange.connect_deadline))
     end
     if code == "TIMEOUT" or err == "timeout" then
-        return nil, "CONNECT_TIMEOUT", explain(exchange, "no tunnel through the proxy in time")
+        return nil, "CONNECT_TIMEOUT", explain_timeout(exchange)
     elseif not status then
-        return nil, "PROXY_FAILED", explain(exchange, "the proxy gave no tunnel: " .. tostring(err))
+        return nil, "PROXY_FAILED", explain(exchange, tostring(err))
     elseif status < 200 or status > 299 then
-        return nil, "PROXY_FAILED", explain(exchange, "the proxy answered HTTP " .. status)
+        return nil, "PROXY_FAILED", explain(exchange, "it answered HTTP " .. status)
     end
     return true
 end
@@ -200,6 +250,7 @@ local function open(exchange)
         end
     end
     if target.name then
+        exchange.doing = "TLS handshake with"
         set_timeout(sock, exchange.connect_deadline - now())
         ok, err = shake_hands(sock, target.name)
         if not ok then
@@ -219,16 +270,23 @@ local function exchange_bytes(exchange)
     exchange.connected = true
     set_timeout(sock, exchange.deadline - now())
     exchange.sent = true -- from here on nobody can tell what left
+    exchange.doing = "sending to"
     local sent, err = sock:send(exchange.request)
-    if not sent then
-        return nil, err == "timeout" and "TIMEOUT" or "CONNECTION_LOST",
-            explain(exchange, "sending: " .. tostring(err))
+    if not sent and err == "timeout" then
+        return nil, "TIMEOUT", explain_timeout(exchange)
+    elseif not sent then
+        return nil, "CONNECTION_LOST", explain(exchange, tostring(err))
     end
+    exchange.doing = "waiting for the answer of"
     local answer
-    answer, code, message = http.read(receive_from(sock, exchange.deadline),
+    answer, code, message = http.read(receive_from(exchange, exchange.deadline),
         exchange.target.max_response_bytes)
-    if not answer then
-        return nil, code, explain(exchange, message)
+    if not answer and code == "TIMEOUT" then
+        return nil, code, explain_timeout(exchange)
+    elseif not answer then
+        local count = code == "CONNECTION_LOST" and exchange.received > 0
+            and (" (%d bytes came)"):format(exchange.received) or ""
+        return nil, code, explain(exchange, message .. count)
     end
     if answer.reusable then
         local kept = sock:setkeepalive(IDLE_MS, exchange.target.pool_size)
@@ -334,6 +392,7 @@ local function new_exchange(run, n, request, timeout, deadline)
     local target, began = run.client.target, deadline - timeout
     local exchange = {
         n = n, target = target, request = request, sock = tcp(), sent = false, connected = false,
+        doing = target.is_address and "connecting to" or "resolving or connecting to", received = 0,
         deadline = deadline, timeout = timeout,
         connect_deadline = began + math.min(target.connect_timeout, timeout),
     }
@@ -378,9 +437,7 @@ local function expire(run, time)
         else
             stop(run, exchange)
             local code = exchange.connected and "TIMEOUT" or "CONNECT_TIMEOUT"
-            local message = exchange.connected and "no complete answer in time"
-                or "not connected in time"
-            report(run, exchange, nil, code, explain(exchange, message))
+            report(run, exchange, nil, code, explain_timeout(exchange))
             one_was = true
         end
     end

@@ -290,6 +290,75 @@ static void test_random_urls(void **state) {
     }
 }
 
+/* --- what messages call a place --------------------------------------------------------------- */
+
+static void expect_place(const char *endpoint, const char *authority, const char *place) {
+    zl_endpoint e;
+    zl_buf out = {0};
+    assert_null(zl_endpoint_parse(&e, zl_view_of(endpoint)));
+    zl_endpoint_add_place(&out, &e,
+                          authority == NULL ? zl_buf_view(&e.host) : zl_view_of(authority));
+    assert_buf(out, place);
+    zl_buf_free(&out);
+    zl_endpoint_free(&e);
+}
+
+static void test_places(void **state) {
+    (void)state;
+    expect_place("https://api.example", NULL, "api.example:443");
+    expect_place("https://api.example:8443/", NULL, "api.example:8443");
+    expect_place("http://127.0.0.1", NULL, "127.0.0.1:80");
+    expect_place("https://[::1]:1", NULL, "[::1]:1");
+    expect_place("https://[::1]", NULL, "[::1]:443");
+    expect_place("https://api.example", "10.0.0.1", "10.0.0.1:443");
+    expect_place("https://api.example:8443", "10.0.0.1", "10.0.0.1:8443");
+    expect_place("https://api.example:8443", "10.0.0.1:9", "10.0.0.1:9");
+    expect_place("http://localhost", "[::1]", "[::1]:80");
+}
+
+static void test_places_of_proxies(void **state) {
+    (void)state;
+    static const struct {
+        const char *url, *place;
+        zl_proxy_kind kind;
+    } rows[] = {
+        {"http://proxy.example:3128", "proxy.example:3128", ZL_PROXY_HTTP},
+        {"proxy.example:3128", "proxy.example:3128", ZL_PROXY_HTTP},
+        {"proxy.example", "proxy.example:1080", ZL_PROXY_HTTP},
+        {"HTTPS://proxy.example", "proxy.example:443", ZL_PROXY_HTTPS},
+        {"socks5h://[::1]:9/", "[::1]:9", ZL_PROXY_OTHER},
+        {"http://user:s3cret@proxy.example:1/x?y#z", "proxy.example:1", ZL_PROXY_HTTP},
+        {"user:s3cret@proxy.example", "proxy.example:1080", ZL_PROXY_HTTP},
+        {"http://user:s3@cret@proxy.example:1", "proxy.example:1", ZL_PROXY_HTTP},
+        {"http://user:s3cret%2Fx@proxy.example:1", "proxy.example:1", ZL_PROXY_HTTP},
+        /* Where a user or a password may have got into the host's place, nothing is shown. */
+        {"http://user:s3cret/x@proxy.example:1", "", ZL_PROXY_HTTP},
+        {"http://user:s3cret#x@proxy.example:1", "", ZL_PROXY_HTTP},
+        {"http://user:s3cret?x@proxy.example:1", "", ZL_PROXY_HTTP},
+        {"http://12345/x@proxy.example:1", "", ZL_PROXY_HTTP},
+        {"user:s3cret", "", ZL_PROXY_HTTP},
+        {"user:s3cret@", "", ZL_PROXY_HTTP},
+        {"http://user:s3cret@", "", ZL_PROXY_HTTP},
+        {"http://user:s3cret@ho st:1", "", ZL_PROXY_HTTP},
+        {"http://user:s3cret@proxy.example:70000", "", ZL_PROXY_HTTP},
+        {"http://user:s3cret@proxy.example:port", "", ZL_PROXY_HTTP},
+        {"http://user:s3cret@[::1", "", ZL_PROXY_HTTP},
+        {"user:s3cret://proxy.example:1", "", ZL_PROXY_HTTP},
+        {"://user:s3cret@proxy.example:1", "proxy.example:1", ZL_PROXY_OTHER},
+        {"", "", ZL_PROXY_HTTP},
+        {"://", "", ZL_PROXY_OTHER},
+        {":/", "", ZL_PROXY_HTTP},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        zl_buf out = {0};
+        zl_proxy_kind kind = zl_endpoint_add_proxy(&out, zl_view_of(rows[i].url));
+        if (kind != rows[i].kind || !zl_view_equal(zl_buf_view(&out), zl_view_of(rows[i].place))) {
+            fail_with("%s: kind %d, \"%s\"", rows[i].url, (int)kind, out.len > 0 ? out.data : "");
+        }
+        zl_buf_free(&out);
+    }
+}
+
 static void test_out_of_memory(void **state) {
     (void)state;
     for (size_t k = 1; k <= 2; k++) {
@@ -313,6 +382,8 @@ int main(void) {
         cmocka_unit_test(test_length_of_a_host),
         cmocka_unit_test(test_addresses_to_dial),
         cmocka_unit_test(test_random_urls),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_places_of_proxies),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
