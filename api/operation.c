@@ -861,10 +861,11 @@ bool zl_operation_failed(zl_operation *op, size_t n, const zl_moment *now, zl_co
     return true;
 }
 
-bool zl_operation_cancel(zl_operation *op, zl_view message) {
+bool zl_operation_cancel(zl_operation *op, const zl_moment *now, zl_view message) {
     if (zl_operation_is_done(op)) {
         return false;
     }
+    op->now_ms = now->mono_ms;
     if (op->watching) {
         end_watch(op, ZL_CODE_CANCELLED, message);
     } else {

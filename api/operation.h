@@ -109,7 +109,7 @@ bool zl_operation_failed(zl_operation *op, size_t n, const zl_moment *now, zl_co
 
 /* End it now: what is not settled fails with CANCELLED, what is in flight as unknown (report its
  * failure before, if more is known). False if it was done already. */
-bool zl_operation_cancel(zl_operation *op, zl_view message);
+bool zl_operation_cancel(zl_operation *op, const zl_moment *now, zl_view message);
 
 bool zl_operation_is_done(const zl_operation *op);
 

@@ -214,11 +214,14 @@ void zl_transport_free(zl_transport *t) {
 /* If this process was forked from the one that made the transport: leave everything of the parent's
  * where it is, and begin with nothing. What was under way is the parent's to finish. */
 static int start_over_after_fork(zl_transport *t) {
+    zl_moment now;
     if (zl_maker_is_here(&t->maker)) {
         return ZL_OK;
     }
+    zl_clock_now(&now);
     for (size_t i = 0; i < t->op_count; i++) {
-        (void)zl_operation_cancel(t->ops[i], ZL_LIT("begun in another process, before a fork"));
+        (void)zl_operation_cancel(t->ops[i], &now,
+                                  ZL_LIT("begun in another process, before a fork"));
         zl_operation_set_driver(t->ops[i], NULL);
     }
     t->op_count = 0;
@@ -489,7 +492,7 @@ bool zl_transport_cancel(zl_transport *t, zl_operation *op, zl_view message) {
         (void)zl_operation_failed(op, transfer->n, &now, ZL_CODE_CANCELLED, message,
                                   transfer->sends > 0);
     }
-    (void)zl_operation_cancel(op, message);
+    (void)zl_operation_cancel(op, &now, message);
     zl_transport_drop(t, op);
     return was_running;
 }

@@ -269,7 +269,10 @@ void zlb_drive_run(lua_State *L, int client_index, int job_index) {
         zl_transport_drop(client->transport, job->op);
         release_job(L, client_index, job);
     }
-    (void)zl_operation_cancel(job->op, ZL_LIT("the client was closed")); /* if it is not done */
+    zl_moment now;
+    zl_clock_now(&now);
+    /* if it is not done */
+    (void)zl_operation_cancel(job->op, &now, ZL_LIT("the client was closed"));
     zlb_events_tell(L, client_index, client->core);
     if (rc != 0) {
         (void)lua_error(L);

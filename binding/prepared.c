@@ -319,7 +319,9 @@ static int o_failed(lua_State *L) {
 static int o_cancel(lua_State *L) {
     const zlb_job *job = check_prepared(L);
     zl_view message = lua_isnoneornil(L, 2) ? ZL_LIT("cancelled") : check_string(L, 2, "message");
-    bool was_running = zl_operation_cancel(job->op, message);
+    zl_moment now;
+    zl_clock_now(&now);
+    bool was_running = zl_operation_cancel(job->op, &now, message);
     tell(L);
     lua_pushboolean(L, was_running);
     return 1;

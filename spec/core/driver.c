@@ -63,6 +63,11 @@ void accept_batch(zl_operation *op, size_t n, int64_t ms) {
     answer(op, n, ms, answer_accepted(ids[n % COUNT(ids)]));
 }
 
+bool cancel(zl_operation *op, int64_t ms) {
+    zl_moment now = now_at(ms);
+    return zl_operation_cancel(op, &now, ZL_LIT("enough"));
+}
+
 void expect_whole_account(const zl_operation *op) {
     size_t next = 0;
     for (size_t n = 1; n <= zl_operation_count(op); n++) {

@@ -27,6 +27,9 @@ void answer(zl_operation *op, size_t n, int64_t ms, zl_answer a);
 void lose(zl_operation *op, size_t n, int64_t ms, zl_code code, bool sent);
 void accept_batch(zl_operation *op, size_t n, int64_t ms);
 
+/* Whether there was something to cancel; the message is "enough". */
+bool cancel(zl_operation *op, int64_t ms);
+
 /* Every id is in exactly one batch, in order. */
 void expect_whole_account(const zl_operation *op);
 

@@ -96,7 +96,7 @@ static void test_no_ids(void **state) {
     expect_step(op, 0, ZL_STEP_DONE, 0);
     expect_success(op);
     assert_int_equal(zl_operation_count(op), 0);
-    assert_false(zl_operation_cancel(op, ZL_LIT("x")));
+    assert_false(cancel(op, 0));
     zl_operation_free(op);
     zl_client_unref(client);
 }

@@ -126,11 +126,11 @@ static void test_reports_on_calls_not_in_flight(void **state) {
     assert_false(
         zl_operation_failed(op, 2, &now, ZL_CODE_TIMEOUT, ZL_LIT("x"), true)); /* settled */
     assert_int_equal(client->in_flight, 0);
-    assert_true(zl_operation_cancel(op, ZL_LIT("enough")));
+    assert_true(cancel(op, 3));
     for (size_t n = 0; n <= 4; n++) {
         assert_false(zl_operation_answered(op, n, &now, &good));
     }
-    assert_false(zl_operation_cancel(op, ZL_LIT("enough")));
+    assert_false(cancel(op, 3));
     expect_error(op, ZL_OUTCOME_UNKNOWN, "CANCELLED");
     expect_batch(op, 1, ZL_OUTCOME_UNKNOWN, 1, "CANCELLED");
     expect_batch(op, 2, ZL_OUTCOME_ACCEPTED, 1, NULL);
@@ -270,8 +270,8 @@ static void test_cancel_at_every_moment(void **state) {
             more = next_event(&c);
         }
         bool done = zl_operation_is_done(c.op);
-        assert_int_equal(zl_operation_cancel(c.op, ZL_LIT("enough")), !done);
-        assert_false(zl_operation_cancel(c.op, ZL_LIT("enough")));
+        assert_int_equal(cancel(c.op, c.now_ms), !done);
+        assert_false(cancel(c.op, c.now_ms));
         expect_step(c.op, c.now_ms, ZL_STEP_DONE, 0);
         end_course(&c, "CANCELLED");
         if (done) {
@@ -297,6 +297,28 @@ static void test_deadline_at_every_moment(void **state) {
     }
 }
 
+/* A cancelled operation tells its events as of that moment, however long nobody asked it. */
+static void test_when_a_cancel_is_told(void **state) {
+    (void)state;
+    zl_client *client = new_client();
+    zl_operation *op = new_stop(client, 101, defaults);
+    client->events.wanted = true;
+    client->max_concurrency = 1;
+    expect_send(op, 0, 1);
+    assert_true(cancel(op, 7000));
+    size_t settled = 0;
+    for (zl_event *e; (e = zl_events_take(&client->events)) != NULL; zl_event_free(e)) {
+        if (e->kind == ZL_EVENT_BATCH_SETTLED) {
+            settled++;
+            assert_int_equal(e->mono_ms, 7000);
+            assert_int_equal(e->duration_ms, e->call == 1 ? 7000 : -1);
+        }
+    }
+    assert_int_equal(settled, 2);
+    zl_operation_free(op);
+    zl_client_unref(client);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_429_pauses_every_operation),
@@ -305,6 +327,7 @@ int main(void) {
         cmocka_unit_test(test_reports_on_calls_not_in_flight),
         cmocka_unit_test(test_cancel_at_every_moment),
         cmocka_unit_test(test_deadline_at_every_moment),
+        cmocka_unit_test(test_when_a_cancel_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

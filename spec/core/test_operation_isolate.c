@@ -326,7 +326,7 @@ static void test_a_cancel_in_the_middle(void **state) {
     expect_send(op, 0, 1);
     answer(op, 1, 10, answer_api_error(404, not_found));
     expect_call(op, 20, 2, ZL_AIM_STOP, "\"i-0\",\"i-1\"");
-    assert_true(zl_operation_cancel(op, ZL_LIT("enough")));
+    assert_true(cancel(op, 20));
     expect_error(op, ZL_OUTCOME_UNKNOWN, "CANCELLED");
     assert_int_equal(zl_operation_count(op), 2);
     expect_batch(op, 1, ZL_OUTCOME_UNKNOWN, 2, "CANCELLED");  /* it was in flight */
@@ -342,7 +342,7 @@ static void test_a_cancel_while_looking(void **state) {
     expect_send(op, 0, 1);
     answer(op, 1, 10, answer_api_error(404, not_found));
     expect_call(op, 20, 1, ZL_AIM_STATUS, NULL);
-    assert_true(zl_operation_cancel(op, ZL_LIT("enough")));
+    assert_true(cancel(op, 20));
     expect_error(op, ZL_OUTCOME_REJECTED, not_found);
     assert_int_equal(zl_operation_count(op), 1);
     expect_batch(op, 1, ZL_OUTCOME_REJECTED, 1, not_found);

@@ -116,7 +116,7 @@ static outcome_of_run run(size_t k, bool persistent, bool by_deadline) {
             assert_int_equal(rc, ZL_ERR_NOMEM);
             if (++failures > 3) {
                 out.gave_up = true;
-                assert_true(zl_operation_cancel(op, ZL_LIT("out of memory")));
+                assert_true(zl_operation_cancel(op, &now, ZL_LIT("out of memory")));
             }
         } else if (step.kind == ZL_STEP_SEND) {
             assert_true(flights < COUNT(flight));
@@ -233,8 +233,9 @@ static void test_a_cancel_without_memory(void **state) {
         zl_client *client = new_client();
         zl_operation *op = begin(client, "i-", false);
         assert_non_null(op);
+        zl_moment now = moment(0, 0.5);
         alloc_fail_at((k + 1) / 2, k % 2 == 0); /* alone, or with all after it */
-        assert_true(zl_operation_cancel(op, ZL_LIT("enough")));
+        assert_true(zl_operation_cancel(op, &now, ZL_LIT("enough")));
         alloc_fail_at(0, false);
         assert_true(zl_operation_is_done(op));
         const zl_error *e = zl_operation_error(op);

@@ -507,7 +507,7 @@ static int64_t drive(world *w, size_t op) {
             if (w->client->events.wanted) {
                 check_told(w, o);
             }
-            CHECK(w, !zl_operation_cancel(o->op, ZL_LIT("late")));
+            CHECK(w, !zl_operation_cancel(o->op, &now, ZL_LIT("late")));
             return INT64_MAX;
         }
         CHECK(w, step.wait_ms >= 1 && w->now_ms + step.wait_ms <= o->deadline_ms);
@@ -532,8 +532,9 @@ static void maybe_cancel(world *w, size_t op) {
         o->done = true;
     } else {
         bool done = zl_operation_is_done(o->op); /* the last report ended it */
+        zl_moment now = now_of(w);
         o->cancelled = true;
-        CHECK(w, zl_operation_cancel(o->op, ZL_LIT("enough")) == !done);
+        CHECK(w, zl_operation_cancel(o->op, &now, ZL_LIT("enough")) == !done);
         drop_flights(w, op);
     }
     CHECK(w, w->client->in_flight == w->flight_count);

@@ -429,7 +429,7 @@ static int64_t drive(world *w) {
         if (rc != ZL_OK) {
             if (++w->failed_steps == 3) { /* it will not get better */
                 w->cancelled = true;
-                CHECK(w, zl_operation_cancel(w->op, ZL_LIT("out of memory")));
+                CHECK(w, zl_operation_cancel(w->op, &now, ZL_LIT("out of memory")));
             }
         } else if (step.kind == ZL_STEP_SEND) {
             check_send(w, &step);
@@ -446,8 +446,9 @@ static void play(world *w) {
     for (size_t steps = 0;; steps++) {
         CHECK(w, steps < STEPS_MAX); /* it comes to an end, and does not spin */
         if (rng_chance(&w->rng, w->cancels) && !zl_operation_is_done(w->op)) {
+            zl_moment now = now_of(w);
             w->cancelled = true;
-            CHECK(w, zl_operation_cancel(w->op, ZL_LIT("enough")));
+            CHECK(w, zl_operation_cancel(w->op, &now, ZL_LIT("enough")));
         }
         int64_t until = drive(w);
         if (until == INT64_MAX) {

@@ -214,8 +214,8 @@ static void test_a_cancel(void **state) {
             show_one(op, 2, 30, "STOPPING");
             expect_step(op, 30, ZL_STEP_WAIT, 2000);
         }
-        assert_true(zl_operation_cancel(op, ZL_LIT("enough")));
-        assert_false(zl_operation_cancel(op, ZL_LIT("enough")));
+        assert_true(cancel(op, 40));
+        assert_false(cancel(op, 40));
         const zl_error *e = expect_error(op, ZL_OUTCOME_UNKNOWN, "CANCELLED");
         assert_buf(e->message, "enough");
         expect_batch(op, 1, ZL_OUTCOME_ACCEPTED, 1, NULL);
@@ -223,7 +223,7 @@ static void test_a_cancel(void **state) {
     }
     zl_client *client = new_client();
     zl_operation *op = new_wait(client, 1, 60000);
-    assert_true(zl_operation_cancel(op, ZL_LIT("enough")));
+    assert_true(cancel(op, 0));
     expect_error(op, ZL_OUTCOME_NOT_SENT, "CANCELLED"); /* nobody was asked */
     assert_int_equal(zl_operation_batch(op, 1).outcome, ZL_OUTCOME_NOT_SENT);
     finish(op, client);
@@ -437,7 +437,7 @@ static void test_a_cancel_of_a_force(void **state) {
         zl_operation *op = after_grace(client, before);
         expect_send(op, 1030, 4);
         if (how == 0) {
-            assert_true(zl_operation_cancel(op, ZL_LIT("enough")));
+            assert_true(cancel(op, 1040));
         } else if (how == 1) {
             expect_step(op, 61020, ZL_STEP_DONE, 0);
         }
