@@ -5,9 +5,9 @@
 The server is an nginx with TLS that answers at once; one request in a hundred, drawn at random, gets
 no answer (the connection is closed), half of one, a 503, a 429, a 404, or a page of somebody else's.
 After a tenth of the calls the client is warm. From then on to the end the process may grow by 256 KiB,
-it has as many descriptors open, and the last tenth of the calls costs as much processor time a call as
-the second: at most 5 % more (medians of twenty parts, so that what else the machine does is not told
-as ours).
+it has as many descriptors open but for a few connections that it keeps, and the last tenth of the calls
+costs as much processor time a call as the second: at most 5 % more (medians of twenty parts, so that
+what else the machine does is not told as ours).
 """
 import argparse
 import os
@@ -85,7 +85,7 @@ def main():
             slower = (float(seen["last_us"]) / float(seen["first_us"]) - 1) * 100
             good &= check("memory", grown <= options.grown,
                           "%d KiB more (%d at most)" % (grown, options.grown))
-            good &= check("descriptors", fds <= 0, "%d more (none)" % fds)
+            good &= check("descriptors", fds <= 4, "%d more (4 kept connections at most)" % fds)
             good &= check("processor time a call", slower <= options.slower,
                           "%s us, at the end %s us, %+.1f %% (%.0f at most)"
                           % (seen["first_us"], seen["last_us"], slower, options.slower))
