@@ -104,6 +104,8 @@ LUA_SRC  := lua_zenlayer.c binding/engine.c binding/drive.c $(BOTH_SRC)
 BARE_SRC := lua_zenlayer_core.c binding/no_engine.c $(BOTH_SRC)
 TEST_SRC := $(sort $(wildcard spec/core/test_*.c))
 TEST_AID := $(filter-out $(TEST_SRC),$(sort $(wildcard spec/core/*.c)))
+FUZZ_SRC := $(sort $(wildcard spec/fuzz/fuzz_*.c))
+FUZZ_AID := $(filter-out $(FUZZ_SRC) %/replay.c,$(sort $(wildcard spec/fuzz/*.c)))
 LIB_LUA  := $(sort $(patsubst lib/%,%,$(shell find lib -name '*.lua' 2>/dev/null)))
 
 CORE_OBJ := $(CORE_SRC:api/%.c=$(CORE)/obj/%.o)
@@ -114,6 +116,10 @@ BARE_OBJ := $(BARE_SRC:%.c=$(OUT)/obj/%.o) \
 FLOOR    := $(BUILD)/bench/fleet
 AID_OBJ  := $(TEST_AID:spec/core/%.c=$(CORE)/tests/%.o)
 TESTS    := $(TEST_SRC:spec/core/%.c=$(CORE)/tests/%)
+FUZZED   := $(OUT)/libfuzzed.a
+FUZZ_OBJ := $(FUZZ_AID:%.c=$(OUT)/obj/%.o)
+FUZZERS  := $(FUZZ_SRC:spec/fuzz/fuzz_%.c=$(OUT)/fuzz/%)
+REPLAYS  := $(FUZZ_SRC:spec/fuzz/fuzz_%.c=$(OUT)/replay/%)
 
 INST_LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_ABI)
 INST_LUADIR ?= $(PREFIX)/share/lua/$(LUA_ABI)
@@ -129,8 +135,9 @@ remake = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS
 export LUA CC PKG_CONFIG
 
 .PHONY: all static embed hosts core core-tests install uninstall clean help test asan coverage memcheck tsan \
-        demo demo-openresty openresty benches bench-fleet bench-gateway bench-poll secrets soak lint format \
-        check-warnings headers-alone lint-rules lua-headers deps FORCE
+        fuzz fuzzers replays demo demo-openresty openresty benches bench-fleet bench-gateway bench-poll \
+        secrets soak lint format check-warnings \
+        headers-alone lint-rules lua-headers deps FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -147,6 +154,8 @@ else
 endif
 
 core: $(CORE_OBJ)
+fuzzers: $(FUZZERS)
+replays: $(REPLAYS) ## the fuzz targets with a main that gives them files: build/<lua>/replay/
 hosts: $(HOSTS)
 benches: $(FLOOR)
 
@@ -195,6 +204,21 @@ $(CORE)/tests/%.o: spec/core/%.c $(CORE)/flags
 
 $(CORE)/tests/test_%: $(CORE)/tests/test_%.o $(AID_OBJ) $(CORE_OBJ)
 	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ -lcmocka $(ALL_LIBS) -o $@
+
+# The fuzz targets, for libFuzzer (clang), and with a main that gives them files instead. What one does
+# not need of this archive stays out of it. To `operation` memory may run out.
+$(FUZZED): $(BARE_OBJ) $(FUZZ_OBJ)
+	$(call quiet,AR $@)rm -f $@ && $(AR) rcs $@ $^
+
+%/operation: FUZZ_WRAP = -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
+FUZZ_LIBS = $(EXPORT_ALL) $(LUA_LIBS) $(CRYPTO_LIBS) -ljansson -lm $(LIBS) -ldl
+$(FUZZERS): $(OUT)/fuzz/%: $(OUT)/obj/spec/fuzz/fuzz_%.o $(FUZZED)
+	$(call quiet,LINK $@)mkdir -p $(@D) && \
+	    $(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(ALL_LDFLAGS) $(FUZZ_WRAP) $^ $(FUZZ_LIBS) -o $@
+
+$(REPLAYS): $(OUT)/replay/%: $(OUT)/obj/spec/fuzz/fuzz_%.o $(OUT)/obj/spec/fuzz/replay.o $(FUZZED)
+	$(call quiet,LINK $@)mkdir -p $(@D) && \
+	    $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(FUZZ_WRAP) $^ $(FUZZ_LIBS) -o $@
 
 $(FLOOR): bench/fleet.c $(CORE)/flags
 	$(call quiet,CC $<)mkdir -p $(@D) && \
@@ -255,6 +279,7 @@ deps: ## what building and testing need (on Debian and Ubuntu it is installed)
 test: ## install what is missing, build for every Lua, run every test; TESTS_ONLY="file…", LUAS="lua5.4"
 	@LUAS='$(strip $(LUAS))' .ci/deps build test
 	@$(remake) core-tests
+	@$(remake) LUA='$(firstword $(LUAS))' replays
 	@set -e; for lua in $(LUAS); do $(remake) LUA="$$lua" all hosts; done
 	@$(remake) LUA=luajit openresty
 	@spec/run --lua '$(strip $(LUAS))' --jobs $(TEST_JOBS) --build $(BUILD) $(TESTS_ONLY)
@@ -305,9 +330,9 @@ asan: export ASAN_OPTIONS = handle_segv=2:abort_on_error=0:detect_leaks=0:includ
 asan: export UBSAN_OPTIONS = print_stacktrace=1
 asan: ## the tests of core and binding under AddressSanitizer (with leaks) and UBSan
 	@.ci/deps build test
-	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined all core-tests hosts
+	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined all core-tests hosts replays
 	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined LUA=luajit openresty
-	@mkdir -p $(ASAN_OWN) && for name in $(notdir $(TESTS) $(THREADS)) $$(basename "$$(command -v $(LUA))"); do \
+	@mkdir -p $(ASAN_OWN) && for name in $(notdir $(TESTS) $(REPLAYS) $(THREADS)) $$(basename "$$(command -v $(LUA))"); do \
 	    echo detect_leaks=1 >$(ASAN_OWN)/$$name; done
 	@$(run) --build $(ASAN_BUILD) --timeout 900 \
 	    --preload "$$($(ASAN_CC) -print-file-name=libasan.so)" $(TESTS_ONLY)
@@ -320,7 +345,7 @@ coverage: ## which lines and branches the tests reach; a report in build/coverag
 	@.ci/deps build test coverage
 	@find $(COVER_BUILD) -name '*.gcda' -delete 2>/dev/null || true
 	@$(remake) BUILD=$(COVER_BUILD) CC=gcc OPTIMIZE='-O0 -g --coverage -fprofile-update=atomic' HARDEN= \
-	    all core-tests hosts
+	    all core-tests hosts replays
 	@$(remake) BUILD=$(COVER_BUILD) CC=gcc OPTIMIZE='-O0 -g --coverage -fprofile-update=atomic' HARDEN= \
 	    LUA=luajit openresty
 	@$(run) --build $(COVER_BUILD) --jobs $(TEST_JOBS) --timeout 900 $(TESTS_ONLY)
@@ -328,11 +353,20 @@ coverage: ## which lines and branches the tests reach; a report in build/coverag
 	@$(GCOVR) --filter binding/ --filter lua_zenlayer --html-details $(COVER_BUILD)/binding.html --print-summary \
 	    --fail-under-line 95 --fail-under-branch 85
 
+FUZZ_CC    ?= clang
+FUZZ_BUILD := $(BUILD)/fuzz
+SECONDS    ?= 60
+fuzz: ## libFuzzer on each target of spec/fuzz for SECONDS (60); FUZZ_ONLY="operation json_read"
+	@CC='$(FUZZ_CC)' .ci/deps build fuzz
+	@$(remake) BUILD=$(FUZZ_BUILD) CC='$(FUZZ_CC)' SANITIZE=fuzzer-no-link,address,undefined fuzzers
+	@spec/fuzz/run --programs $(FUZZ_BUILD)/$(FLAVOUR)/fuzz --work $(FUZZ_BUILD) --seconds '$(SECONDS)' \
+	    --jobs '$(JOBS)' $(FUZZ_ONLY)
+
 VALGRIND ?= valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
             --show-leak-kinds=definite --num-callers=30
 memcheck: ## the same tests under valgrind
 	@.ci/deps build test memcheck
-	@$(remake) all core-tests hosts
+	@$(remake) all core-tests hosts replays
 	@$(remake) LUA=luajit openresty
 	@$(run) --build $(BUILD) --timeout 1800 --wrap '$(VALGRIND)' $(TESTS_ONLY)
 
@@ -358,7 +392,7 @@ lint-rules:
 	@LINT_MODULE=$(MODULE) LINT_OBJ=$(CORE)/obj LINT_CPPFLAGS='$(LUA_CPPFLAGS)' .ci/lint
 
 format: ## clang-format in place
-	clang-format -i $(wildcard *.c api/*.[ch] binding/*.[ch] spec/core/*.[ch] spec/support/*.c bench/*.c examples/*/*.c)
+	clang-format -i $(wildcard *.c api/*.[ch] binding/*.[ch] spec/core/*.[ch] spec/fuzz/*.[ch] spec/support/*.c bench/*.c examples/*/*.c)
 
 headers-alone: # each header compiles by itself
 	@set -e; for h in $(wildcard api/*.h binding/*.h); do \
@@ -371,7 +405,7 @@ check-warnings: ## everything compiles without a warning: gcc and clang, every L
 	@.ci/deps build warnings
 	@failed=; for cc in gcc clang; do \
 	    remake="$(remake) -k -s CC=$$cc WERROR=1 BUILD=$(BUILD)/check/$$cc"; \
-	    $$remake core core-tests benches || { failed="$$failed $$cc/core"; continue; }; \
+	    $$remake core core-tests benches replays || { failed="$$failed $$cc/core"; continue; }; \
 	    for lua in $(FLAVOURS); do \
 	        if ! $(MAKE) -s LUA=$$lua lua-headers >/dev/null 2>&1; then echo "$$cc $$lua: no headers"; \
 	        elif $$remake LUA=$$lua all hosts $(BUILD)/check/$$cc/$$lua/bench-poll headers-alone; then echo "$$cc $$lua: clean"; \
