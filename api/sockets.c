@@ -134,6 +134,12 @@ static bool has_input(int fd) {
     return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR);
 }
 
+/* Whether it was reset: then it carries nothing more, though there may be bytes left to be read. */
+static bool is_dead(int fd) {
+    struct pollfd look = {.fd = fd};
+    return poll(&look, 1, 0) > 0;
+}
+
 bool zl_sockets_use(zl_sockets *sockets, int local_port, bool *is_first) {
     bool fit = true;
     sockets->was_used = true;
@@ -143,9 +149,10 @@ bool zl_sockets_use(zl_sockets *sockets, int local_port, bool *is_first) {
         if (!has_port(info, local_port)) {
             continue;
         }
+        bool unfit = info->is_http1 ? has_input(info->fd) : info->was_used && is_dead(info->fd);
         *is_first = *is_first || !info->was_used;
         info->was_used = true;
-        if (info->is_http1 && has_input(info->fd)) {
+        if (unfit) {
             (void)shutdown(info->fd, SHUT_RDWR);
             fit = false;
         }

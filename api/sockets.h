@@ -41,8 +41,8 @@ void zl_sockets_set_http1(zl_sockets *sockets, int local_port);
 
 /* A request is about to go out on the connection with this local port. False if that must not be:
  * it is a kept HTTP/1.1 connection on which something has come in already, bytes that are no answer
- * to anything, or its end. Then it has been shut down. *is_first: no request went out on it before.
- */
+ * to anything, or its end; or one that was reset under its first request, which libcurl may keep.
+ * Then it has been shut down. *is_first: no request went out on it before. */
 bool zl_sockets_use(zl_sockets *sockets, int local_port, bool *is_first);
 
 /* Whether there are connections, and one of them at least was made to the end. */

@@ -300,6 +300,38 @@ describe("a connection that was reset while it was idle", function()
     end
 end)
 
+-- libcurl keeps such a connection, and takes the bytes that wait there for a sign of life.
+describe("a connection that was reset before its first request went out", function()
+    it("is not the next call's", function()
+        local directory = process.temporary_directory()
+        certificates.make(directory)
+        local other = server.start("scripted", {
+            cert = directory .. "/server.pem", key = directory .. "/server-key.pem",
+            minimum = "TLSv1_2", maximum = "TLSv1_2", abrupt = 1,
+        })
+        local box = setmetatable({
+            endpoint = "https://127.0.0.1:" .. other.port, ca_file = directory .. "/ca.pem",
+        }, sandbox)
+        local client = closing(box:client { max_attempts = 1 })
+        local job = client:submit_call "First"
+        -- The server's last word and the reset are both there when the client looks again.
+        process.await(function()
+            client:poll(0)
+            process.sleep(0.1)
+            return job:done()
+        end, "the first call")
+        local _, err = job:result()
+        local response, request_id = client:call "Second"
+        local requests, opened = other:events "request", other:events "connection"
+        other:stop()
+        process.remove(directory)
+        expect.failure({ code = "CONNECTION_LOST" }, nil, err)
+        expect.success(response, request_id)
+        assert.equal(1, #requests)
+        assert.equal(2, #opened)
+    end)
+end)
+
 describe("odd servers", function()
     -- One call to a server that answers with this text, then does this.
     local function call(steps, options)

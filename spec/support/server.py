@@ -122,7 +122,8 @@ def scripted(directory, log, options):
     once that is at its end.
 
     options: cert, key (TLS), minimum, maximum (TLS versions), impatient (true: whatever comes first
-    is a bad request), deaf (so many connections at first are taken, and nothing is done), script: a list of steps {"send": text,
+    is a bad request), deaf (so many connections at first are taken, and nothing is done), abrupt (so
+    many are reset once hands are shaken, behind a byte of nothing), script: a list of steps {"send": text,
     a character for each byte; "more": text that is sent a moment later; "for_ever": text that is sent
     until the client leaves; "then": "keep", "close" or "reset"}. @OK@ in a text is a good answer.
     """
@@ -138,6 +139,7 @@ def scripted(directory, log, options):
     script = list(options.get("script", []))
     lock = threading.Lock()
     deaf, kept = options.get("deaf", 0), []
+    abrupt = options.get("abrupt", 0)
 
     def converse(sock):
         if options.get("impatient"):
@@ -159,15 +161,20 @@ def scripted(directory, log, options):
             if end != "keep":
                 if end == "reset":
                     time.sleep(0.03)  # let the answer be read: RST would destroy it on its way
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    reset(sock)
                 return
 
+    def reset(sock):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
     def serve(sock):
+        nonlocal abrupt
         log.add(event="connection")
         with lock:
             if len(kept) < deaf:
                 kept.append(sock)
                 return
+            is_abrupt, abrupt = abrupt > 0, max(0, abrupt - 1)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with sock:
@@ -175,6 +182,10 @@ def scripted(directory, log, options):
                     converse(sock)
                 else:
                     with context.wrap_socket(sock, server_side=True) as tls:
+                        if is_abrupt:
+                            os.write(tls.fileno(), b"\x17")
+                            reset(tls)
+                            return
                         converse(tls)
         except OSError:
             log.add(event="broken")
