@@ -59,10 +59,29 @@ static void put(size_t file, bool is_there, mode_t mode, zl_view text) {
 
 /* --- what must be in it ----------------------------------------------------------------------- */
 
-/* A member that is a string is what was read; where there is none, or null, nothing was. */
+/* A string, or none: absent or null. */
+static bool has_text(const json_t *object, const char *name) {
+    const json_t *member = json_object_get(object, name);
+    return member == NULL || json_is_null(member) || json_is_string(member);
+}
+
+static bool is_config(const json_t *value) {
+    return json_is_object(value) && has_text(value, "current_profile");
+}
+
+/* Whether the profile is fit, if it is there. */
+static bool is_credentials(const json_t *value, zl_view name) {
+    const json_t *profile = json_object_getn(value, name.data, name.len);
+    return json_is_object(value) &&
+           (profile == NULL || json_is_null(profile) ||
+            (json_is_object(profile) && has_text(profile, "access_key_id") &&
+             has_text(profile, "access_key_secret") && has_text(profile, "token")));
+}
+
+/* A member that is a string is what was read; where there is none, nothing was. */
 static void check_string(const json_t *object, const char *name, const zl_buf *read) {
     const json_t *member = json_object_get(object, name);
-    CHECK(member == NULL || json_is_null(member) || json_is_string(member));
+    CHECK(has_text(object, name));
     zl_view want = json_is_string(member) ? json_text(member) : (zl_view){NULL, 0};
     CHECK(zl_view_equal(zl_buf_view(read), want));
 }
@@ -125,6 +144,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     case ZL_FILE_TOO_OPEN: CHECK(!about_config && (flags & IS_OPEN) != 0); break;
     case ZL_FILE_MALFORMED:
         CHECK(file.problem != NULL && file.at <= (about_config ? config : credentials).len);
+        if (about_config && of_config == OPINION_JSON && has_no_name_twice(config)) {
+            CHECK(!is_config(config_read));
+        } else if (!about_config && of_credentials == OPINION_JSON &&
+                   has_no_name_twice(credentials)) {
+            CHECK(!is_credentials(credentials_read, zl_buf_view(&file.profile)));
+        }
         break;
     default:
         CHECK(status == ZL_FILE_OK || status == ZL_FILE_NO_PROFILE);

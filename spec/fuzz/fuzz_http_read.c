@@ -11,7 +11,15 @@
 #include "api/zenlayer.h"
 #include "fuzz.h"
 
-enum { FRONT = 16, TUNNEL = 1, BUILT = 2, SMALL_HEADS = 4, TIMES_OUT = 8, BYTEWISE_MAX = 4096 };
+enum {
+    FRONT = 16,
+    TUNNEL = 1,
+    BUILT = 2,
+    SMALL_HEADS = 4,
+    TIMES_OUT = 8,
+    LARGE_BODIES = 16,
+    BYTEWISE_MAX = 4096
+};
 
 /* --- Lua -------------------------------------------------------------------------------------- */
 
@@ -305,7 +313,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     input about = {(const uint8_t *)front.data, front.len};
     unsigned flags = input_byte(&about);
     int function = (flags & TUNNEL) != 0 ? READ_TUNNEL : READ;
-    size_t most = input_number(&about, 2);
+    size_t most = input_byte(&about) * (size_t)((flags & LARGE_BODIES) != 0 ? 256 : 1);
     size_t bound = (flags & SMALL_HEADS) != 0 ? 60 + input_below(&about, 256) : 64 * 1024;
     connection.random = input_number(&about, 8);
     connection.times_out = (flags & TIMES_OUT) != 0;

@@ -75,13 +75,22 @@ static int digits_of(const char *text) {
     return count;
 }
 
-/* printf's decimal of one digit less is another number. */
+/* No decimal of one digit less is the same number: not printf's, nor the ones beside it. */
 static void check_shortest(const char *text, double value) {
-    char shorter[40];
-    int digits = digits_of(text);
-    if (digits > 1) {
-        (void)snprintf(shorter, sizeof shorter, "%.*e", digits - 2, value);
-        CHECK(strtod(shorter, NULL) != value);
+    char shorter[40], beside[60], *exponent;
+    int digits = digits_of(text) - 1;
+    if (digits < 1) {
+        return;
+    }
+    (void)snprintf(shorter, sizeof shorter, "%.*e", digits - 1, fabs(value));
+    if (digits > 1) { /* without the point; to be put right by the exponent */
+        memmove(&shorter[1], &shorter[2], strlen(&shorter[1]));
+    }
+    int64_t mantissa = strtoll(shorter, &exponent, 10);
+    int power = (int)strtol(exponent + 1, NULL, 10) - (digits - 1);
+    for (int step = -1; step <= 1; step++) {
+        (void)snprintf(beside, sizeof beside, "%llde%d", (long long)mantissa + step, power);
+        CHECK(strtod(beside, NULL) != fabs(value));
     }
 }
 

@@ -25,3 +25,10 @@ zl_view json_text(const json_t *value) {
     CHECK(json_is_string(value));
     return (zl_view){json_string_value(value), json_string_length(value)};
 }
+
+bool has_no_name_twice(zl_view text) {
+    size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES;
+    json_t *value = json_loadb(text.data, text.len, flags, NULL);
+    json_decref(value);
+    return value != NULL;
+}

@@ -16,6 +16,9 @@ typedef enum opinion {
 /* *value is what it is, if JSON; to be given back. */
 opinion second_opinion(zl_view text, json_t **value);
 
+/* Of what is JSON: whether no object in it has two members of one name. */
+bool has_no_name_twice(zl_view text);
+
 /* The text of a value that is a string. */
 zl_view json_text(const json_t *value);
 
