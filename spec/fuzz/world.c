@@ -194,6 +194,11 @@ static void check_account(const world *w, op_truth *o) {
 
 /* --- events ----------------------------------------------------------------------------------- */
 
+static void copy_text(char *out, size_t room, zl_view text) {
+    CHECK(text.len < room);
+    (void)snprintf(out, room, "%.*s", (int)text.len, text.len > 0 ? text.data : "");
+}
+
 static void note_event(world *w, const zl_event *e) {
     CHECK(e->mono_ms >= w->event_ms && e->mono_ms <= w->now_ms);
     w->event_ms = e->mono_ms;
@@ -230,6 +235,8 @@ static void note_event(world *w, const zl_event *e) {
         c->outcome = e->outcome;
         c->attempts = e->attempt;
         c->id_count = e->id_count;
+        copy_text(c->code, sizeof c->code, zl_buf_view(&e->code));
+        copy_text(c->request_id, sizeof c->request_id, zl_buf_view(&e->request_id));
         break;
     case ZL_EVENT_CLOCK_CORRECTED: break;
     default: FAIL("operations have no other events");
@@ -246,6 +253,9 @@ static void check_told_batch(op_truth *o, const zl_batch *b) {
     const call_truth *c = world_call(o, b->call);
     CHECK(c->settled == 1 && c->outcome == b->outcome && c->attempts == b->attempts);
     CHECK(c->id_count == b->count);
+    CHECK(zl_view_equal(zl_view_of(c->request_id), b->request_id));
+    zl_view code = b->error != NULL ? zl_buf_view(&b->error->code) : ZL_LIT("");
+    CHECK(zl_view_equal(zl_view_of(c->code), code));
 }
 
 /* What was told of an operation that is done is what its account says. */

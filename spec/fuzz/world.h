@@ -39,6 +39,7 @@ typedef struct call_truth {
     int started, reported, settled, attempts;
     zl_outcome outcome;
     size_t id_count;
+    char code[64], request_id[16];
 } call_truth;
 
 typedef struct op_truth {
