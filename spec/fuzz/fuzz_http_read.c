@@ -58,12 +58,18 @@ static const char set_up[] =
 
 enum { READ = 1, READ_TUNNEL, BOUND, HANDLED }; /* their places on the stack */
 
+static lua_State *only_state;
+
+static void close_lua(void) {
+    lua_close(only_state);
+}
+
 /* The one state, with these functions at the bottom of its stack. */
 static lua_State *lua(void) {
-    static lua_State *L;
+    lua_State *L = only_state;
     if (L == NULL) {
-        L = luaL_newstate();
-        CHECK(L != NULL);
+        only_state = L = luaL_newstate();
+        CHECK(L != NULL && atexit(close_lua) == 0);
         luaL_openlibs(L);
         lua_getglobal(L, "package");
         lua_getfield(L, -1, "preload");
