@@ -79,6 +79,17 @@ describe("while a name is being resolved", function()
         assert(total < RESOLVER_S * process.slowness, ("it ended after %.1f s"):format(total))
     end)
 
+    it("the message says that it is", function()
+        local output, status = process.run_lua(HEAD .. [[
+            local _, err = client:call "Echo"
+            print(err.message)
+            client:close()
+        ]], { LD_PRELOAD = preload }, 0.3)
+        assert.equal(0, status, output)
+        assert.is_truthy(output:find "^resolving name%.slow%.test:1: not done within %d+ ms\n$",
+            output)
+    end)
+
     it("a job is cancelled at once, and the process ends", function()
         local seconds, code, outcome, total = run(CANCEL)
         check("CANCELLED", 0, 0.05, seconds, code, outcome)
