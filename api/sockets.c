@@ -120,11 +120,56 @@ static bool has_port(struct zl_socket_info *info, int local_port) {
     return info->is_connection && info->local_port == local_port;
 }
 
-void zl_sockets_set_http1(zl_sockets *sockets, int local_port) {
-    for (size_t i = 0; i < sockets->count; i++) {
+/* The next one with this local port, from place `from` on; NULL: there is none. */
+static struct zl_socket_info *find_port(zl_sockets *sockets, size_t from, int local_port) {
+    for (size_t i = from; i < sockets->count && local_port != 0; i++) {
         if (has_port(&sockets->infos[i], local_port)) {
-            sockets->infos[i].is_http1 = true;
+            return &sockets->infos[i];
         }
+    }
+    return NULL;
+}
+
+/* Two sockets may have one port, of different families: whatever is done is done to both. */
+#define EACH_WITH_PORT(info, sockets, port)                                                        \
+    struct zl_socket_info *info = find_port((sockets), 0, (port));                                 \
+    (info) != NULL;                                                                                \
+    (info) = find_port((sockets), (size_t)((info) - (sockets)->infos) + 1, (port))
+
+void zl_sockets_answered(zl_sockets *sockets, int local_port, bool is_http1) {
+    for (EACH_WITH_PORT(info, sockets, local_port)) {
+        info->is_http1 = info->is_http1 || is_http1;
+        info->is_doubted = false;
+        info->answers++;
+    }
+}
+
+size_t zl_sockets_answers(zl_sockets *sockets, int local_port) {
+    size_t answers = 0;
+    for (EACH_WITH_PORT(info, sockets, local_port)) {
+        answers += info->answers;
+    }
+    return answers;
+}
+
+void zl_sockets_doubt(zl_sockets *sockets, int local_port) {
+    for (EACH_WITH_PORT(info, sockets, local_port)) {
+        info->is_doubted = true;
+    }
+}
+
+bool zl_sockets_is_doubted(zl_sockets *sockets, int local_port) {
+    for (EACH_WITH_PORT(info, sockets, local_port)) {
+        if (info->is_doubted) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void zl_sockets_shut_down(zl_sockets *sockets, int local_port) {
+    for (EACH_WITH_PORT(info, sockets, local_port)) {
+        (void)shutdown(info->fd, SHUT_RDWR);
     }
 }
 
@@ -134,28 +179,18 @@ static bool has_input(int fd) {
     return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR);
 }
 
-/* Whether it was reset: then it carries nothing more, though there may be bytes left to be read. */
-static bool is_dead(int fd) {
-    struct pollfd look = {.fd = fd};
-    return poll(&look, 1, 0) > 0;
-}
-
 bool zl_sockets_use(zl_sockets *sockets, int local_port, bool *is_first) {
     bool fit = true;
     sockets->was_used = true;
     *is_first = false;
-    for (size_t i = 0; i < sockets->count; i++) {
-        struct zl_socket_info *info = &sockets->infos[i];
-        if (!has_port(info, local_port)) {
-            continue;
-        }
-        bool unfit = info->is_http1 ? has_input(info->fd) : info->was_used && is_dead(info->fd);
+    for (EACH_WITH_PORT(info, sockets, local_port)) {
         *is_first = *is_first || !info->was_used;
         info->was_used = true;
-        if (unfit) {
+        if (info->is_http1 && has_input(info->fd)) {
             (void)shutdown(info->fd, SHUT_RDWR);
             fit = false;
         }
+        fit = fit && !info->is_doubted;
     }
     return fit;
 }

@@ -16,6 +16,8 @@ typedef struct zl_sockets {
         bool is_connection; /* opened to a server; else one of libcurl's own */
         bool was_used;      /* a request went out on it */
         bool is_http1;      /* an answer came on it over HTTP/1: one exchange after another */
+        bool is_doubted;    /* a request was lost on it, and no answer has begun there since */
+        size_t answers;     /* so many have begun */
         int local_port;     /* 0: not known yet */
     } * infos;
     size_t count;
@@ -36,13 +38,26 @@ bool zl_sockets_watch(zl_sockets *sockets, int fd, short events);
 /* fd is about to be closed. */
 void zl_sockets_forget(zl_sockets *sockets, int fd);
 
-/* The connection with this local port speaks HTTP/1. */
-void zl_sockets_set_http1(zl_sockets *sockets, int local_port);
+/* An answer begins on the connection with this local port; over HTTP/1, or not. */
+void zl_sockets_answered(zl_sockets *sockets, int local_port, bool is_http1);
+
+/* How many answers have begun on the connection with this local port. */
+size_t zl_sockets_answers(zl_sockets *sockets, int local_port);
+
+/* A request was lost on the connection with this local port, or time ran out for its answer: it may
+ * be dead, and new requests are kept away from it. */
+void zl_sockets_doubt(zl_sockets *sockets, int local_port);
+
+/* Whether that was done, and no answer has begun since. */
+bool zl_sockets_is_doubted(zl_sockets *sockets, int local_port);
+
+/* Shut the connection with this local port down: libcurl will find it closed. */
+void zl_sockets_shut_down(zl_sockets *sockets, int local_port);
 
 /* A request is about to go out on the connection with this local port. False if that must not be:
- * it is a kept HTTP/1.1 connection on which something has come in already, bytes that are no answer
- * to anything, or its end; or one that was reset under its first request, which libcurl may keep.
- * Then it has been shut down. *is_first: no request went out on it before. */
+ * it is doubted, or it is a kept HTTP/1.1 connection on which something has come in already, bytes
+ * that are no answer to anything, or its end; then it has been shut down. *is_first: no request
+ * went out on it before. */
 bool zl_sockets_use(zl_sockets *sockets, int local_port, bool *is_first);
 
 /* Whether there are connections, and one of them at least was made to the end. */

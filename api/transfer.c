@@ -23,9 +23,9 @@ static size_t on_header(char *data, size_t size, size_t count, void *context) {
         memcmp(data, "HTTP/", 5) == 0) { /* an interim answer's head is not the answer's */
         zl_buf_clear(&t->head);
         t->head_ended = false;
-        if (len >= 7 && memcmp(data, "HTTP/1.", 7) == 0) {
-            zl_sockets_set_http1(&t->wire->sockets, t->local_port);
-        }
+        zl_sockets_answered(&t->wire->sockets, t->local_port,
+                            len >= 7 && memcmp(data, "HTTP/1.", 7) == 0);
+        t->answers = zl_sockets_answers(&t->wire->sockets, t->local_port);
         return len;
     }
     t->head_ended = t->head_ended || data[0] == '\r' || data[0] == '\n';
@@ -80,6 +80,7 @@ static int on_send(void *context, char *remote_ip, char *local_ip, int remote_po
         t->tainted = true;
         return CURL_PREREQFUNC_ABORT;
     }
+    t->answers = zl_sockets_answers(&t->wire->sockets, local_port);
     if (is_first) {
         tell_opened(t, remote_ip, remote_port);
     }

@@ -24,6 +24,7 @@ typedef struct zl_transfer {
     bool began;     /* libcurl began to make a connection for it */
     int sends;      /* how often libcurl was about to send the request */
     int local_port; /* of the connection it was sent on */
+    size_t answers; /* that had begun there when it was sent, or when its own did */
     bool resent;    /* … and was stopped from doing it a second time */
     bool tainted;   /* the kept connection was not fit for use; nothing was sent */
     bool too_large;

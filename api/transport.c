@@ -263,6 +263,14 @@ static bool is_wanted(const zl_transfer *transfer) {
     return transfer->op != NULL || transfer->is_warm_up;
 }
 
+static bool is_in_use(const zl_transport *t, int local_port) {
+    const zl_transfer *transfer = t->running;
+    while (transfer != NULL && (transfer->sends == 0 || transfer->local_port != local_port)) {
+        transfer = transfer->next;
+    }
+    return transfer != NULL;
+}
+
 /* Take a transfer out of the multi handle; the caller owns it then. */
 static void detach(zl_transport *t, zl_transfer *transfer) {
     (void)curl_multi_remove_handle(t->multi, transfer->easy);
@@ -270,6 +278,10 @@ static void detach(zl_transport *t, zl_transfer *transfer) {
     t->wake_ms = INT64_MIN; /* there is room for another */
     unlink_running(t, transfer);
     t->running_count -= is_wanted(transfer) ? 1 : 0;
+    if (zl_sockets_is_doubted(&t->wire.sockets, transfer->local_port) &&
+        !is_in_use(t, transfer->local_port)) {
+        zl_sockets_shut_down(&t->wire.sockets, transfer->local_port);
+    }
 }
 
 static bool is_resolving(const zl_transfer *transfer) {
@@ -379,6 +391,13 @@ static void keep_answer(zl_transport *t, zl_transfer *transfer) {
     t->finished_tail = &transfer->next;
 }
 
+/* Whether a failure of libcurl's may be that of the whole connection. Over HTTP/2 libcurl keeps it,
+ * for other streams, whatever failed; and over HTTP/1 where the first sending did. */
+static bool is_of_connection(CURLcode rc) {
+    return rc != CURLE_OK && rc != CURLE_HTTP2_STREAM && rc != CURLE_WRITE_ERROR &&
+           rc != CURLE_FILESIZE_EXCEEDED && rc != CURLE_ABORTED_BY_CALLBACK;
+}
+
 /* libcurl is done with a transfer. */
 static void finish(zl_transport *t, zl_transfer *transfer, CURLcode rc) {
     if (transfer->tainted && is_wanted(transfer)) {
@@ -388,6 +407,9 @@ static void finish(zl_transport *t, zl_transfer *transfer, CURLcode rc) {
             return;
         }
         rc = CURLE_OUT_OF_MEMORY;
+    }
+    if (is_of_connection(rc)) {
+        zl_sockets_doubt(&t->wire.sockets, transfer->local_port);
     }
     detach(t, transfer);
     if (rc == CURLE_OK && !transfer->head_ended) { /* cut inside the head: libcurl does not mind */
@@ -404,12 +426,21 @@ static void finish(zl_transport *t, zl_transfer *transfer, CURLcode rc) {
     put_back(t, transfer);
 }
 
+/* Whoever waits for an answer in vain while others get theirs waits for the server alone. */
+static void doubt_if_silent(zl_transport *t, const zl_transfer *transfer) {
+    zl_sockets *sockets = &t->wire.sockets;
+    if (zl_sockets_answers(sockets, transfer->local_port) == transfer->answers) {
+        zl_sockets_doubt(sockets, transfer->local_port);
+    }
+}
+
 /* End what has run out of time. The engine keeps the time itself: libcurl's own limits are late
  * while a name is being resolved. */
 static void expire(zl_transport *t, int64_t now_ms) {
     for (zl_transfer *transfer = t->running, *next; transfer != NULL; transfer = next) {
         next = transfer->next;
         if (is_wanted(transfer) && now_ms >= expiry_of(transfer)) {
+            doubt_if_silent(t, transfer);
             report_failure(t, transfer, CURLE_OPERATION_TIMEDOUT);
             abandon(t, transfer);
         }
