@@ -136,7 +136,7 @@ export LUA CC PKG_CONFIG
 
 .PHONY: all static embed hosts core core-tests install uninstall clean help test asan coverage memcheck tsan \
         fuzz fuzzers replays demo demo-openresty openresty benches bench-fleet bench-gateway bench-poll \
-        secrets soak lint format check-warnings \
+        secrets soak wire lint format check-warnings \
         headers-alone lint-rules lua-headers deps FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -315,6 +315,13 @@ secrets: ## every spec with everything told that can be, and no key, token or si
 	@$(remake) all hosts
 	@$(remake) LUA=luajit openresty
 	@$(run) --build $(BUILD) --jobs $(TEST_JOBS) --secrets $(TESTS_ONLY)
+
+wire: export ZENLAYER_TEST_LONG = 1
+wire: ## connections spoiled at every byte there is, where make test takes some: some minutes
+	@LUA=luajit .ci/deps build test
+	@$(remake) all
+	@$(remake) LUA=luajit openresty
+	@$(run) --build $(BUILD) --timeout 3600 spec/20-sandbox/wire_spec.lua spec/60-gateway/wire_spec.lua
 
 soak: ## 200,000 calls, one in a hundred with a fault: memory, descriptors, speed; BENCH_ARGS="--calls N"
 	@LUA=luajit .ci/deps build bench-gateway

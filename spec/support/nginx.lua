@@ -46,6 +46,7 @@ function nginx.start(upstream, more)
     return setmetatable({
         server = started,
         directory = started.directory,
+        port = started.port,
         endpoint = "https://127.0.0.1:" .. started.port,
         ca_file = started.directory .. "/ca.pem",
         from = 0,
