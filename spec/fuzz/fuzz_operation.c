@@ -137,11 +137,13 @@ static void add_head(zl_answer *a, const world *w, input *in) {
 
 static zl_answer any_answer(const world *w, const flight *f, input *in) {
     zl_answer a;
+    size_t most;
     switch (input_below(in, 8)) {
     case 0: a = partial_failure(w, f, in); break;
     case 1:
         a = success(w, f, in);
-        a.item_count = input_below(in, 3) < a.item_count ? 1 : 0;
+        most = input_below(in, 3);
+        a.item_count = a.item_count < most ? a.item_count : most;
         break;
     case 2:
         a = success(w, f, in);
@@ -227,7 +229,9 @@ static void happen(world *w, input *in) {
         }
         break;
     case 8:
-        if (w->asked) {
+        if (w->asked && input_chance(in, 64)) {
+            world_abandon_credentials(w);
+        } else if (w->asked) {
             world_lack_credentials(w);
         }
         break;
