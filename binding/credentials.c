@@ -86,7 +86,10 @@ static zl_signer *find_in_environment(lua_State *L) {
             (void)refuse(L, "%s: %s and %s are not the same", s.place, names->password,
                          names->other_password);
         }
-        s.password = s.password.len > 0 ? s.password : other;
+        if (s.password.len == 0 && other.len > 0) {
+            s.password = other;
+            s.password_name = names->other_password;
+        }
         if (is_complete(L, &s)) {
             return make_signer(L, &s);
         }
@@ -139,12 +142,15 @@ static int raise_missing(lua_State *L, const zl_credentials_file *file, const ch
     luaL_checkstack(L, 24, "zenlayer");
     if (*asked == '\0') {
         lua_pushliteral(L, "the options access_key_id and access_key_password, or token, or "
-                           "profile; in the environment for ");
+                           "profile, or credentials; in the environment for ");
         for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
-            lua_pushfstring(L, "%s%s with %s", i == 0 ? "" : ", or ", variables[i].id,
-                            variables[i].password);
-            if (variables[i].token != NULL) {
-                lua_pushfstring(L, ", or %s", variables[i].token);
+            const struct variables *names = &variables[i];
+            lua_pushfstring(L, "%s%s with %s", i == 0 ? "" : ", or ", names->id, names->password);
+            if (names->other_password != NULL) {
+                lua_pushfstring(L, " or %s", names->other_password);
+            }
+            if (names->token != NULL) {
+                lua_pushfstring(L, ", or %s", names->token);
             }
         }
         lua_pushliteral(L, "; for ");

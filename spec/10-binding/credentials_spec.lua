@@ -75,7 +75,7 @@ describe("the environment", function()
         assert.equal("found\n", new { [ID] = "ENV", [OTHERS[1]] = "", [PASSWORD] = SECRET })
         refused("CREDENTIALS_INVALID", { PASSWORD, OTHERS[1], "not the same" },
             { [ID] = "ENV", [OTHERS[1]] = SECRET .. "x", [PASSWORD] = SECRET })
-        refused("CREDENTIALS_INVALID", { ID, PASSWORD }, { [OTHERS[1]] = SECRET })
+        refused("CREDENTIALS_INVALID", { OTHERS[1] .. " without " .. ID }, { [OTHERS[1]] = SECRET })
     end)
 
     it("may use the names of the SDKs, which do not fill up other names", function()
@@ -109,8 +109,8 @@ end)
 
 describe("nowhere", function()
     it("is told with every place that was looked at", function()
-        refused("CREDENTIALS_MISSING", { "access_key_id", "access_key_password", "token", ID,
-            PASSWORD, TOKEN, OTHERS[2], OTHERS[3], OTHERS[4], OTHERS[5] }, {})
+        refused("CREDENTIALS_MISSING", { "access_key_id", "access_key_password", "token", "profile",
+            "or credentials;", ID, PASSWORD, TOKEN, table.unpack(OTHERS) }, {})
     end)
 end)
 
