@@ -6,7 +6,7 @@
 --
 -- The key pair comes from ZENLAYER_ACCESS_KEY_ID and ZENLAYER_ACCESS_KEY_SECRET; ZENLAYER_ENDPOINT
 -- and ZENLAYER_CA_FILE may name another place than the real API.
--- Exit status: 0 accepted; 1 nothing was done; 2 bad usage; 3 nobody knows what was done.
+-- Exit status: 0 accepted; 1 not all was, or nothing; 2 bad usage; 3 nobody knows what was done.
 
 local safe = require "zenlayer.safe"
 local zenlayer = require "zenlayer"
@@ -41,14 +41,26 @@ local function stop_safe(ids)
     return request_ids, failure
 end
 
--- The kind says what went wrong, the outcome what became of the instances.
+-- How many ids the API took all the same: over a hundred go out in several batches.
+local function count_accepted(err)
+    local count = 0
+    for _, batch in ipairs(err.batches or {}) do
+        count = count + (batch.outcome == "accepted" and #batch.instance_ids or 0)
+    end
+    return count
+end
+
+-- The kind says what went wrong, the outcome what became of the instances at worst.
 local function advice(err)
-    if err.kind == "argument" then
+    local accepted = count_accepted(err)
+    if err.outcome == "unknown" then
+        return "it may have been done: look at the status before you do anything else"
+    elseif accepted > 0 then
+        return accepted .. " are stopping; err.batches has the others"
+    elseif err.kind == "argument" then
         return "the program is wrong, at " .. (err.where or "this call") .. "; nothing was sent"
     elseif err.kind == "credentials" then
         return "there is no key to sign with; nothing was sent"
-    elseif err.outcome == "unknown" then
-        return "it may have been done: look at the status before you do anything else"
     elseif err.retryable then
         return "nothing was done: try again later"
     elseif err.outcome == "rejected" then

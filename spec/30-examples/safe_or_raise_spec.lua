@@ -58,6 +58,19 @@ describe("examples/safe_or_raise.lua", function()
         end
     end
 
+    it("does not say that nothing was done where some was", function()
+        box:faults {}
+        for _, style in ipairs { "raise", "safe" } do
+            local ids = box:ids(100)
+            ids[101] = "missing-1"
+            local status, out, err = example.script(box, "safe_or_raise.lua",
+                { style, table.unpack(ids) })
+            assert.equal(1, status, err)
+            assert.equal("api\trejected\tINVALID_INSTANCE_NOT_FOUND\n", out)
+            assert.equal("100 are stopping; err.batches has the others", err:match "\n([^\n]*)\n$")
+        end
+    end)
+
     it("refuses bad usage", function()
         for _, words in ipairs { {}, { "a" }, { "both", "a" } } do
             assert.same({ 2, "", "usage: safe_or_raise.lua (raise | safe) id ...\n" },
