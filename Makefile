@@ -347,27 +347,17 @@ asan: ## the tests of core and binding under AddressSanitizer (with leaks) and U
 # Branches that end in a fortified or inlined call of the compiler's own are none of ours: gcovr is
 # told to leave them out. What must be covered at least is in per cent of lines and of branches.
 COVER_BUILD := $(BUILD)/coverage
-GCOVR       := gcovr --root . --object-directory $(COVER_BUILD) --exclude-unreachable-branches
-coverage: ## which lines and branches the tests reach; a report in build/coverage/
+COVER_FLAGS := CC=gcc OPTIMIZE='-O0 -g --coverage -fprofile-update=atomic' HARDEN=
+GCOVR       := gcovr --root . --object-directory $(COVER_BUILD) --exclude-unreachable-branches --print-summary
+coverage: ## which lines and branches the tests reach, and whether they are enough; build/coverage/*.html
 	@.ci/deps build test coverage
 	@find $(COVER_BUILD) -name '*.gcda' -delete 2>/dev/null || true
-	@$(remake) BUILD=$(COVER_BUILD) CC=gcc OPTIMIZE='-O0 -g --coverage -fprofile-update=atomic' HARDEN= \
-	    all core-tests hosts replays
-	@$(remake) BUILD=$(COVER_BUILD) CC=gcc OPTIMIZE='-O0 -g --coverage -fprofile-update=atomic' HARDEN= \
-	    LUA=luajit openresty
-	@$(run) --build $(COVER_BUILD) --jobs $(TEST_JOBS) --timeout 900 $(TESTS_ONLY)
-	@$(GCOVR) --filter api/ --html-details $(COVER_BUILD)/api.html --print-summary --fail-under-line 97 --fail-under-branch 90
-	@$(GCOVR) --filter binding/ --filter lua_zenlayer --html-details $(COVER_BUILD)/binding.html --print-summary \
+	@$(remake) BUILD=$(COVER_BUILD) $(COVER_FLAGS) all core-tests hosts
+	@$(remake) BUILD=$(COVER_BUILD) $(COVER_FLAGS) LUA=luajit all
+	@$(run) --build $(COVER_BUILD) --jobs $(TEST_JOBS) --timeout 900 --no-install $(TESTS_ONLY)
+	@$(GCOVR) --filter api/ --html-details $(COVER_BUILD)/api.html --fail-under-line 97 --fail-under-branch 90
+	@$(GCOVR) --filter binding/ --filter lua_zenlayer --html-details $(COVER_BUILD)/binding.html \
 	    --fail-under-line 95 --fail-under-branch 85
-
-FUZZ_CC    ?= clang
-FUZZ_BUILD := $(BUILD)/fuzz
-SECONDS    ?= 60
-fuzz: ## libFuzzer on each target of spec/fuzz for SECONDS (60); FUZZ_ONLY="operation json_read"
-	@CC='$(FUZZ_CC)' .ci/deps build fuzz
-	@$(remake) BUILD=$(FUZZ_BUILD) CC='$(FUZZ_CC)' SANITIZE=fuzzer-no-link,address,undefined fuzzers
-	@spec/fuzz/run --programs $(FUZZ_BUILD)/$(FLAVOUR)/fuzz --work $(FUZZ_BUILD) --seconds '$(SECONDS)' \
-	    --jobs '$(JOBS)' $(FUZZ_ONLY)
 
 VALGRIND ?= valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
             --show-leak-kinds=definite --num-callers=30
