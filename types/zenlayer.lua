@@ -1,7 +1,7 @@
 ---@meta zenlayer
---- Annotations for editors (LuaLS): the surface of `zenlayer`, `zenlayer.safe`, `zenlayer.core` and
---- `resty.zenlayer`. Put this folder into the editor's workspace library. Nothing here runs.
---- Of `zenlayer.safe` and `resty.zenlayer`: what is said to raise returns nil and the error.
+--- Annotations for editors (LuaLS): the surface of `zenlayer`; the files beside it are for
+--- `zenlayer.safe`, `zenlayer.core` and `resty.zenlayer`. Put this folder into the editor's
+--- workspace library. Nothing here runs.
 
 ---@alias zenlayer.Kind "argument"|"credentials"|"network"|"timeout"|"api"|"protocol"|"blocked"|"cancelled"|"state"
 ---@alias zenlayer.Outcome "not_sent"|"rejected"|"unknown"
@@ -293,6 +293,8 @@ function job:wait(seconds) end
 ---@return boolean cancelled whether there was something to cancel
 function job:cancel() end
 
+---@alias zenlayer.Step "send"|"wait"|"pending"|"done"|"credentials" # the last: of zenlayer.core
+
 --- An operation whose bytes somebody else moves.
 ---@class zenlayer.Operation
 local operation = {}
@@ -304,12 +306,12 @@ local operation = {}
 ---@field body string
 ---@field timeout number seconds that this attempt may take
 
----@return "send"|"wait"|"pending"|"done" what
+---@return zenlayer.Step what
 ---@return integer|number|nil n the number of the call; or the seconds
 ---@return zenlayer.Request? request
 function operation:step() end
 
----@return "send"|"wait"|"pending"|"done" what
+---@return zenlayer.Step what
 ---@return integer|number|nil n
 ---@return string? bytes the request as the bytes of HTTP/1.1
 ---@return number? timeout seconds

@@ -21,9 +21,9 @@ local function keys(value)
     return sorted(list)
 end
 
--- The fields that a class declares.
-local function fields(class)
-    local text = "\n" .. TYPES
+-- The fields that a class declares, in zenlayer.lua or another text.
+local function fields(class, types)
+    local text = "\n" .. (types or TYPES)
     local from = assert(text:find("\n%-%-%-@class " .. class:gsub("%.", "%%.") .. "\n"), class)
     local list = {}
     for line in text:sub(from + 1):gmatch "([^\n]*)\n" do
@@ -36,9 +36,9 @@ local function fields(class)
     return sorted(list)
 end
 
-local function functions(of, mark)
+local function functions(of, mark, types)
     local list = {}
-    for name in TYPES:gmatch("\nfunction " .. of .. mark .. "([%w_]+)%(") do
+    for name in (types or TYPES):gmatch("\nfunction " .. of .. mark .. "([%w_]+)%(") do
         list[#list + 1] = name
     end
     return sorted(list)
@@ -77,6 +77,56 @@ describe("the annotations", function()
         })
         local job = other:submit_call "DescribeThings"
         assert.same(keys(getmetatable(job).__index), functions("job", ":"))
+    end)
+
+    -- The functions and values of a module that is described in a text of its own.
+    local function surface(class, of, types)
+        local list = functions(of, "%.", types)
+        for _, name in ipairs(fields(class, types)) do
+            list[#list + 1] = name
+        end
+        return sorted(list)
+    end
+
+    local function annotations(of)
+        local text = process.read("types/" .. of:gsub("%.", "/") .. ".lua")
+        assert(load(text, of))
+        assert.equal(of, text:match "^%-%-%-@meta ([%w_.]+)\n")
+        return text
+    end
+
+    it("have zenlayer.safe, which has the same", function()
+        assert.same(keys(zenlayer), keys(require "zenlayer.safe"))
+        local types = annotations "zenlayer.safe"
+        assert.is_truthy(types:find("\n---@type zenlayer\nlocal safe = {}\n", 1, true))
+    end)
+
+    it("have zenlayer.core", function()
+        local types = annotations "zenlayer.core"
+        local core = require "zenlayer.core"
+        local bare = closing(core.new { access_key_id = "a", access_key_password = "b" })
+        assert.same(keys(core), surface("zenlayer.core", "core", types))
+        assert.same(keys(getmetatable(bare).__index), functions("client", ":", types))
+        local pages = bare:prepare_pages "DescribeThings"
+        assert.same(keys(getmetatable(pages).__index), functions("pages", ":", types))
+        local settings = fields("zenlayer.core.Settings", types)
+        for _, name in ipairs(keys(bare:settings())) do
+            assert.is_truthy(table.concat(settings, " "):find(name, 1, true), name)
+        end
+    end)
+
+    it("have resty.zenlayer, as the README tells of it", function()
+        local types = annotations "resty.zenlayer"
+        local module, methods = README:match "It has (.-); a client has (.-), and is for all"
+        local function names(text)
+            local list = {}
+            for name in text:gmatch "`([%w_]+)`" do
+                list[#list + 1] = name
+            end
+            return sorted(list)
+        end
+        assert.same(names(module), surface("resty.zenlayer", "zenlayer", types))
+        assert.same(names(methods), functions("client", ":", types))
     end)
 
     it("have the options", function()
