@@ -5,18 +5,6 @@
 #include "errors.h"
 #include "options.h"
 
-void zlb_events_begin(lua_State *L, zlb_client *client) {
-    int type = zlb_option_push(L, 1, "on_event");
-    if (type != LUA_TNIL && type != LUA_TFUNCTION) {
-        (void)zlb_option_error(L, "on_event", "a function");
-    }
-    client->core->events.wanted = type == LUA_TFUNCTION;
-    lua_getuservalue(L, -2);
-    lua_insert(L, -2);
-    lua_setfield(L, -2, "on_event");
-    lua_pop(L, 1);
-}
-
 static void set_seconds(lua_State *L, const char *name, int64_t ms) {
     if (ms >= 0) {
         lua_pushnumber(L, (lua_Number)ms / 1000);
@@ -67,12 +55,29 @@ static int call_on_event(lua_State *L) {
     return 0;
 }
 
-/* False, with what was raised on top of the stack, if the interpreter was interrupted. */
+void zlb_events_begin(lua_State *L, zlb_client *client) {
+    int type = zlb_option_push(L, 1, "on_event");
+    if (type != LUA_TNIL && type != LUA_TFUNCTION) {
+        (void)zlb_option_error(L, "on_event", "a function");
+    }
+    client->core->events.wanted = type == LUA_TFUNCTION;
+    lua_getuservalue(L, -2);
+    lua_insert(L, -2);
+    lua_setfield(L, -2, "on_event");
+    lua_pushcfunction(L, call_on_event);
+    lua_setfield(L, -2, "tell");
+    lua_pop(L, 1);
+}
+
+/* False, with what was raised on top of the stack, if the interpreter was interrupted. Allocates
+ * nothing outside of the protected call: the caller holds a reference to the core. */
 static bool tell(lua_State *L, int client_index, zl_client *core) {
     zlb_client *client = lua_touserdata(L, client_index);
     int function = lua_gettop(L) + 1;
     bool interrupted = false;
-    lua_pushcfunction(L, call_on_event);
+    lua_getuservalue(L, client_index);
+    lua_getfield(L, -1, "tell"); /* pushing a C function allocates, in Lua 5.1 */
+    lua_replace(L, function);
     client->telling = true;
     while (!interrupted && core->events.first != NULL) {
         zl_event *event = zl_events_take(&core->events);
