@@ -736,9 +736,7 @@ function zenlayer.new(options)
     bare_methods = getmetatable(bare).__index
     local target = read_target(bare:settings())
     function target.tell_opened(seconds, address)
-        if not pcall(bare.tell_opened, bare, seconds, address) then
-            return -- it was closed meanwhile
-        end
+        pcall(bare.tell_opened, bare, seconds, address) -- it may have been closed meanwhile
     end
     return setmetatable({
         core = bare,
