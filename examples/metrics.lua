@@ -15,6 +15,7 @@ local COUNTERS = {
     failed = { "failures", "Attempts without an answer.", "action", "code" },
     retried = { "retries", "Calls to be sent again, by why.", "action", "code" },
     paused = { "pauses", "Pauses after a rate limit." },
+    clock_corrected = { "clock_corrections", "Times that this machine's clock was found wrong." },
     credentials_renewed = { "renewals", "Calls of the credentials function.", "code" },
     connection_opened = { "connections", "Connections opened." },
     batch_settled = { "batches", "Batches and calls, by outcome.", "action", "outcome" },

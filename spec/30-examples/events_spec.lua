@@ -106,6 +106,13 @@ describe("the example", function()
         assert.is_true(samples["zenlayer_connections_total"] >= 2)
     end)
 
+    it("metrics.lua counts a clock that was wrong", function()
+        box:faults { { fault = "clock", offset = 3600 } }
+        local output, status = run("metrics.lua", table.unpack(box:ids(1)))
+        assert.equal(0, status, output)
+        assert.equal(1, parse(output)["zenlayer_clock_corrections_total"])
+    end)
+
     it("metrics.lua prints them after a failure, too", function()
         local output, status = run("metrics.lua", "missing-1")
         assert.equal(1, status)
