@@ -12,6 +12,7 @@ typedef struct zlb_client {
     zl_client *core;         /* NULL: closed */
     zl_transport *transport; /* NULL: closed, or there is no engine */
     int last_tag;
+    int64_t epoch_ms;  /* of events: UNIX time when the monotonic clock stood at 0 */
     bool telling;      /* its on_event runs */
     bool has_progress; /* some job had an on_progress */
     bool safe;         /* returns nil, err; its jobs do so too */

@@ -114,7 +114,7 @@ static int raise_too_open(lua_State *L, const char *path, unsigned mode) {
     char octal[16];
     (void)snprintf(octal, sizeof octal, "%04o", mode);
     return zlb_raise(L, ZL_CODE_CREDENTIALS_INVALID, NULL,
-                     "others than its owner may read or write %s (mode %s); run: chmod 600 %s",
+                     "others than its owner may read or write %s (mode %s); run: chmod 600 '%s'",
                      path, octal, path);
 }
 

@@ -19,12 +19,12 @@ static void set_count(lua_State *L, const char *name, int64_t count) {
     }
 }
 
-static void push_event(lua_State *L, const zl_event *event) {
+/* epoch_ms: UNIX time when the monotonic clock stood at 0. */
+static void push_event(lua_State *L, const zl_event *event, int64_t epoch_ms) {
     bool settled = event->kind == ZL_EVENT_BATCH_SETTLED;
-    int64_t age_ms = zl_clock_mono_ms() - event->mono_ms;
     lua_createtable(L, 0, 12);
     zlb_set_text(L, "event", zl_event_name(event->kind));
-    set_seconds(L, "time", zl_clock_wall_ms() - age_ms);
+    set_seconds(L, "time", epoch_ms + event->mono_ms);
     set_count(L, "operation", (int64_t)event->operation);
     set_count(L, "call", (int64_t)event->call);
     set_count(L, settled ? "attempts" : "attempt", event->attempt);
@@ -47,10 +47,11 @@ static void push_event(lua_State *L, const zl_event *event) {
 
 /* (client, pointer to an event): calls its on_event. */
 static int call_on_event(lua_State *L) {
+    const zlb_client *client = lua_touserdata(L, 1);
     luaL_checkstack(L, 10, "zenlayer");
     lua_getuservalue(L, 1);
     lua_getfield(L, -1, "on_event");
-    push_event(L, lua_touserdata(L, 2));
+    push_event(L, lua_touserdata(L, 2), client->epoch_ms);
     lua_call(L, 1, 0);
     return 0;
 }
@@ -79,6 +80,7 @@ static bool tell(lua_State *L, int client_index, zl_client *core) {
     lua_getfield(L, -1, "tell"); /* pushing a C function allocates, in Lua 5.1 */
     lua_replace(L, function);
     client->telling = true;
+    client->epoch_ms = zl_clock_wall_ms() - zl_clock_mono_ms(); /* anew: clocks are put right */
     while (!interrupted && core->events.first != NULL) {
         zl_event *event = zl_events_take(&core->events);
         lua_pushvalue(L, function);

@@ -111,7 +111,8 @@ static int c_tell_opened(lua_State *L) {
     const char *address = luaL_checkstring(L, 3);
     zl_event *event = zl_events_add(&core->events, ZL_EVENT_CONNECTION_OPENED, zl_clock_mono_ms());
     if (event != NULL) {
-        event->duration_ms = (int64_t)(seconds * 1000);
+        event->duration_ms =
+            seconds >= 0 && seconds <= ZLB_SECONDS_MAX ? (int64_t)(seconds * 1000) : 0;
         zl_buf_add_text(&event->address, address);
     }
     zlb_events_tell(L, 1, core);

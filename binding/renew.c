@@ -48,7 +48,10 @@ static void check_names(lua_State *L, int index) {
         while (field_names[i] != NULL && strcmp(name, field_names[i]) != 0) {
             i++;
         }
-        if (field_names[i] == NULL) {
+        if (*name == '\0') {
+            (void)zlb_raise(L, ZL_CODE_CREDENTIALS_INVALID, NULL,
+                            "the credentials function returned a table without names for keys");
+        } else if (field_names[i] == NULL) {
             (void)zlb_raise(L, ZL_CODE_CREDENTIALS_INVALID, NULL,
                             "the credentials function returned a field '%s'; it is to return "
                             "access_key_id and access_key_password, or token, and expires_at if "
@@ -84,7 +87,7 @@ static int64_t read_lifetime_ms(lua_State *L, int index, const zl_client *core) 
     }
     double expires_s = type == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
     lua_pop(L, 1);
-    if (!(expires_s >= 0 && expires_s <= 1e15)) {
+    if (!(expires_s >= 0 && expires_s <= 1e11)) { /* the year 5138; or it is milliseconds */
         (void)zlb_raise(L, ZL_CODE_CREDENTIALS_INVALID, NULL,
                         "the credentials function returned expires_at: expected UNIX seconds");
     }

@@ -316,13 +316,13 @@ describe("a file that is there", function()
             if fit then
                 assert.equal("CI", used({}, "profile=ci;"))
             else
-                unfit { "mode " .. mode, "chmod 600 " .. path }
+                unfit { "mode " .. mode, "chmod 600 '" .. path .. "'" }
             end
         end
         process.check { "mv", path, home .. "/elsewhere" }
         process.check { "ln", "-s", home .. "/elsewhere", path }
         chmod("640", home .. "/elsewhere")
-        unfit { "mode 0640", "chmod 600 " .. path }
+        unfit { "mode 0640", "chmod 600 '" .. path .. "'" }
         chmod("600", home .. "/elsewhere")
         assert.equal("FILE", used())
     end)
