@@ -28,7 +28,10 @@ static size_t on_header(char *data, size_t size, size_t count, void *context) {
         t->answers = zl_sockets_answers(&t->wire->sockets, t->local_port);
         return len;
     }
-    t->head_ended = t->head_ended || data[0] == '\r' || data[0] == '\n';
+    if (t->head_ended) { /* trailers say nothing that matters here */
+        return len;
+    }
+    t->head_ended = data[0] == '\r' || data[0] == '\n';
     zl_buf_add(&t->head, data, len);
     t->out_of_memory = t->out_of_memory || !zl_buf_ok(&t->head);
     return t->out_of_memory ? 0 : len;

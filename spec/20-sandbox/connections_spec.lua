@@ -387,6 +387,18 @@ describe("odd servers", function()
         expect.failure({ code = "BAD_RESPONSE", outcome = "unknown" }, response, err)
     end)
 
+    it("trailers say nothing that matters", function()
+        local body = '{"code":"NO","message":"no"}'
+        local response, err = call { {
+            send = "HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n"
+                .. ("%x\r\n%s\r\n0\r\n"):format(#body, body)
+                .. "cf-mitigated: challenge\r\nRetry-After: 7\r\n\r\n",
+        } }
+        expect.failure({
+            kind = "api", code = "NO", outcome = "rejected", retry_after = expect.ABSENT,
+        }, response, err)
+    end)
+
     it("headers without end are bounded", function()
         local response, err, requests = call {
             { send = "HTTP/1.1 200 OK\r\n" .. ("X-A: b\r\n"):rep(20000) .. "\r\n" },
