@@ -265,6 +265,12 @@ void zl_transfer_rewind(zl_transfer *t) {
     (void)curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, 1L);
 }
 
+bool zl_transfer_broke_connection(const zl_transfer *t, CURLcode rc) {
+    bool large_body = rc == CURLE_FILESIZE_EXCEEDED || (t->too_large && t->head_total <= HEAD_MAX);
+    bool unsent = rc == CURLE_ABORTED_BY_CALLBACK && !t->resent;
+    return rc != CURLE_OK && !large_body && !unsent;
+}
+
 static void reset_buffer(zl_buf *buf) {
     if (buf->cap > KEPT_BUFFER_MAX) {
         zl_buf_free(buf);

@@ -50,6 +50,11 @@ bool zl_transfer_prepare_warm_up(zl_transfer *transfer);
 /* Begin the same exchange again on a connection of its own, after one that was tainted. */
 void zl_transfer_rewind(zl_transfer *transfer);
 
+/* Whether what ended the exchange may have ended its connection, too, which libcurl may keep all
+ * the same: for other streams of HTTP/2, or where the sending failed. Only a body that is too large
+ * is known to be nothing of the kind. */
+bool zl_transfer_broke_connection(const zl_transfer *transfer, CURLcode rc);
+
 /* Forget the exchange; the memory of ordinary answers is kept for the next. */
 void zl_transfer_reset(zl_transfer *transfer);
 

@@ -391,13 +391,6 @@ static void keep_answer(zl_transport *t, zl_transfer *transfer) {
     t->finished_tail = &transfer->next;
 }
 
-/* Whether a failure of libcurl's may be that of the whole connection. Over HTTP/2 libcurl keeps it,
- * for other streams, whatever failed; and over HTTP/1 where the first sending did. */
-static bool is_of_connection(CURLcode rc) {
-    return rc != CURLE_OK && rc != CURLE_HTTP2_STREAM && rc != CURLE_WRITE_ERROR &&
-           rc != CURLE_FILESIZE_EXCEEDED && rc != CURLE_ABORTED_BY_CALLBACK;
-}
-
 /* libcurl is done with a transfer. */
 static void finish(zl_transport *t, zl_transfer *transfer, CURLcode rc) {
     if (transfer->tainted && is_wanted(transfer)) {
@@ -408,7 +401,7 @@ static void finish(zl_transport *t, zl_transfer *transfer, CURLcode rc) {
         }
         rc = CURLE_OUT_OF_MEMORY;
     }
-    if (is_of_connection(rc)) {
+    if (zl_transfer_broke_connection(transfer, rc)) {
         zl_sockets_doubt(&t->wire.sockets, transfer->local_port);
     }
     detach(t, transfer);
