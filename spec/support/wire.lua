@@ -147,10 +147,17 @@ function wire:carry_out_some(tries, run)
     end
 end
 
--- The sandbox's journal. What was turned over need be no text: cjson wants none of that.
+-- The sandbox's journal, once it is through with all that came. What was turned over need be no
+-- text: cjson wants none of that.
 local function read_journal(box)
+    local text = process.await(function()
+        local found = process.read(box.journal_file):sub(box.from + 1)
+        local _, opened = found:gsub('"event": "connection_opened"', "")
+        local _, closed = found:gsub('"event": "connection_closed"', "")
+        return opened <= closed and found
+    end, "the end of every connection", 20)
     local lines = {}
-    for line in process.read(box.journal_file):sub(box.from + 1):gmatch "([^\n]*)\n" do
+    for line in text:gmatch "([^\n]*)\n" do
         lines[#lines + 1] = cjson.decode((line:gsub("\\ud[89a-f]%x%x", "?")))
     end
     return lines
@@ -163,18 +170,10 @@ local function id_of(request)
     return params.name or type(ids) == "table" and ids[1]
 end
 
--- What the sandbox got for each id, once it is through with all that came.
+-- What the sandbox got for each id.
 function wire:read_requests()
-    local lines = process.await(function()
-        local found, open = read_journal(self.box), 0
-        for _, line in ipairs(found) do
-            open = open + (line.event == "connection_opened" and 1 or 0)
-                - (line.event == "connection_closed" and 1 or 0)
-        end
-        return open <= 0 and found
-    end, "the end of every connection", 20)
     local by_id = {}
-    for _, line in ipairs(lines) do
+    for _, line in ipairs(read_journal(self.box)) do
         local id = line.seq and line.action ~= "DescribeInstancesStatus" and id_of(line)
         if id then
             by_id[id] = by_id[id] or {}
