@@ -352,12 +352,21 @@ GCOVR       := gcovr --root . --object-directory $(COVER_BUILD) --exclude-unreac
 coverage: ## which lines and branches the tests reach, and whether they are enough; build/coverage/*.html
 	@.ci/deps build test coverage
 	@find $(COVER_BUILD) -name '*.gcda' -delete 2>/dev/null || true
-	@$(remake) BUILD=$(COVER_BUILD) $(COVER_FLAGS) all core-tests hosts
+	@$(remake) BUILD=$(COVER_BUILD) $(COVER_FLAGS) all core-tests hosts replays
 	@$(remake) BUILD=$(COVER_BUILD) $(COVER_FLAGS) LUA=luajit all
 	@$(run) --build $(COVER_BUILD) --jobs $(TEST_JOBS) --timeout 900 --no-install $(TESTS_ONLY)
 	@$(GCOVR) --filter api/ --html-details $(COVER_BUILD)/api.html --fail-under-line 97 --fail-under-branch 90
 	@$(GCOVR) --filter binding/ --filter lua_zenlayer --html-details $(COVER_BUILD)/binding.html \
 	    --fail-under-line 95 --fail-under-branch 85
+
+FUZZ_CC    ?= clang
+FUZZ_BUILD := $(BUILD)/fuzz
+SECONDS    ?= 60
+fuzz: ## libFuzzer on each target of spec/fuzz for SECONDS (60); FUZZ_ONLY="operation json_read"
+	@CC='$(FUZZ_CC)' .ci/deps build fuzz
+	@$(remake) BUILD=$(FUZZ_BUILD) CC='$(FUZZ_CC)' SANITIZE=fuzzer-no-link,address,undefined fuzzers
+	@spec/fuzz/run --programs $(FUZZ_BUILD)/$(FLAVOUR)/fuzz --work $(FUZZ_BUILD) --seconds '$(SECONDS)' \
+	    --jobs '$(JOBS)' $(FUZZ_ONLY)
 
 VALGRIND ?= valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
             --show-leak-kinds=definite --num-callers=30
