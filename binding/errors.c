@@ -78,7 +78,8 @@ int zlb_raise(lua_State *L, zl_code code, const char *where, const char *format,
 }
 
 int zlb_raise_memory(lua_State *L) {
-    return luaL_error(L, "not enough memory");
+    lua_pushliteral(L, "not enough memory"); /* as Lua's own, without a place in front of it */
+    return lua_error(L);
 }
 
 bool zlb_is_error(lua_State *L, int index) {

@@ -47,7 +47,10 @@ static void forbid_invalid_numbers(lua_State *L) {
 static void push_cjson(lua_State *L) {
     lua_getglobal(L, "require");
     lua_pushliteral(L, "cjson");
-    if (lua_pcall(L, 1, 1, 0) != 0) {
+    int rc = lua_pcall(L, 1, 1, 0);
+    if (rc == LUA_ERRMEM) {
+        (void)lua_error(L);
+    } else if (rc != 0) {
         const char *why = lua_tostring(L, -1);
         (void)luaL_error(L, "zenlayer needs lua-cjson: %s", why != NULL ? why : "require failed");
     }
