@@ -8,6 +8,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <stdio.h>
@@ -27,6 +28,15 @@ struct zl_signer {
     const char *blanks; /* see zl_signer_blanks */
     zl_buf prefix;      /* what stands before the signature; of a token, the whole value */
 };
+
+/* Why OpenSSL failed, whose queue of errors was empty before. When memory runs out it says so
+ * seldom, and often nothing at all. What is something else comes from a provider: one that may be
+ * used under FIPS alone refuses a short key. */
+static int failure(void) {
+    unsigned long e = ERR_peek_last_error();
+    bool refused = ERR_GET_LIB(e) == ERR_LIB_PROV && ERR_GET_REASON(e) != ERR_R_MALLOC_FAILURE;
+    return refused ? ZL_ERR_CRYPTO : ZL_ERR_NOMEM;
+}
 
 /* An empty signer with everything fetched that both forms need. */
 static zl_signer *signer_new(void) {
@@ -63,7 +73,8 @@ static int key_hmac(zl_signer *signer, zl_view password) {
         return ZL_ERR_NOMEM;
     }
     const unsigned char *key = (const unsigned char *)password.data;
-    return EVP_MAC_init(signer->keyed, key, password.len, params) == 1 ? ZL_OK : ZL_ERR_CRYPTO;
+    ERR_clear_error();
+    return EVP_MAC_init(signer->keyed, key, password.len, params) == 1 ? ZL_OK : failure();
 }
 
 int zl_signer_new_key(zl_signer **out, zl_view key_id, zl_view password) {
@@ -149,10 +160,11 @@ static void to_hex(const unsigned char digest[32], char out[ZL_SIGN_HEX]) {
 
 int zl_sign_sha256(zl_signer *signer, zl_view data, char out[ZL_SIGN_HEX]) {
     unsigned char digest[EVP_MAX_MD_SIZE];
+    ERR_clear_error();
     if (EVP_DigestInit_ex2(signer->digest, signer->sha256, NULL) != 1 ||
         EVP_DigestUpdate(signer->digest, data.data, data.len) != 1 ||
         EVP_DigestFinal_ex(signer->digest, digest, NULL) != 1) {
-        return ZL_ERR_CRYPTO;
+        return failure();
     }
     to_hex(digest, out);
     return ZL_OK;
@@ -214,12 +226,13 @@ int zl_sign_authorization(zl_signer *signer, zl_view string_to_sign, char *out) 
     if (zl_signer_is_token(signer)) {
         return ZL_ERR_ARG;
     }
+    ERR_clear_error();
     /* Without a key, init goes back to the state that the key left. */
     if (EVP_MAC_init(signer->keyed, NULL, 0, NULL) != 1 ||
         EVP_MAC_update(signer->keyed, (const unsigned char *)string_to_sign.data,
                        string_to_sign.len) != 1 ||
         EVP_MAC_final(signer->keyed, mac, &mac_len, sizeof mac) != 1 || mac_len != 32) {
-        return ZL_ERR_CRYPTO;
+        return failure();
     }
     to_hex(mac, put(out, signer->prefix.data, signer->prefix.len));
     return ZL_OK;

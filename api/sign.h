@@ -49,7 +49,7 @@ const char *zl_signer_blanks(const zl_signer *signer);
 /* How many bytes an Authorization value of this signer takes. */
 size_t zl_signer_authorization_len(const zl_signer *signer);
 
-/* The SHA-256 of data in hex. ZL_ERR_CRYPTO when OpenSSL fails. */
+/* The SHA-256 of data in hex. ZL_ERR_NOMEM; ZL_ERR_CRYPTO when OpenSSL fails otherwise. */
 int zl_sign_sha256(zl_signer *signer, zl_view data, char out[ZL_SIGN_HEX]);
 
 /* Stage 1. The canonical request, of which the body is there by its digest. Returns its length, or
