@@ -15,7 +15,7 @@
 
 struct zl_transport {
     zl_client *client;
-    CURLM *multi;
+    CURLM *multi;   /* NULL: it broke, and there was no memory for another */
     zl_maker maker; /* the process whose connections these are */
     zl_wire wire;
     zl_operation **ops;
@@ -33,6 +33,9 @@ struct zl_transport {
     bool ended;        /* a transfer did, or an operation, in this turn */
     bool asked;        /* operations were, in this turn */
     bool needs_credentials; /* an operation does, in this turn */
+    bool broken;            /* libcurl failed, and may no longer know what it is doing */
+    bool connected;         /* a connection was made with this multi handle */
+    bool renew;             /* another multi handle is to take its place once it is idle */
     bool warming_up;
     zl_error warm_up_error;
 };
@@ -143,7 +146,6 @@ static bool open_multi(zl_transport *t) {
     zl_maker_set(&t->maker);
     t->timer_ms = -1;
     t->wake_ms = t->expiry_ms = INT64_MAX;
-    t->finished_tail = &t->finished;
     size_t kept = t->client->max_concurrency + 2;
     CURLMcode rc = curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     rc = rc != CURLM_OK ? rc : curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
@@ -166,6 +168,7 @@ int zl_transport_new(zl_transport **out, zl_client *client, const zl_transport_o
     }
     zl_client_ref(client);
     t->client = client;
+    t->finished_tail = &t->finished;
     t->wire.events = &client->events;
     t->quick_exit = info->version_num >= 0x075700 && LIBCURL_VERSION_NUM >= 0x075700;
     if (!open_multi(t) || !zl_wire_init(&t->wire, &client->sender.endpoint, options)) {
@@ -192,7 +195,7 @@ void zl_transport_free(zl_transport *t) {
     for (size_t i = 0; i < t->op_count; i++) {
         zl_operation_set_driver(t->ops[i], NULL);
     }
-    if (t->multi != NULL && zl_maker_is_here(&t->maker)) {
+    if (zl_maker_is_here(&t->maker)) {
         pipe_guard guard = {0};
         hold_sigpipe(&guard);
         free_transfers(t, t->running);
@@ -227,6 +230,7 @@ static int start_over_after_fork(zl_transport *t) {
     t->op_count = 0;
     zl_sockets_free(&t->wire.sockets);
     t->running = t->finished = t->idle = NULL;
+    t->finished_tail = &t->finished;
     t->running_count = 0;
     t->multiplexes = t->warming_up = false;
     return open_multi(t) ? ZL_OK : ZL_ERR_NOMEM;
@@ -325,11 +329,24 @@ static void set_expiry(zl_transport *t) {
     t->expiry_ms = time;
 }
 
+/* Another multi handle, without the connections of the one before and without what it has read.
+ * False, with none, when out of memory. */
+static bool renew_multi(zl_transport *t) {
+    pipe_guard guard = {0};
+    hold_sigpipe(&guard);
+    (void)curl_multi_cleanup(t->multi);
+    release_sigpipe(&guard);
+    zl_sockets_free(&t->wire.sockets);
+    t->broken = t->renew = t->connected = t->multiplexes = false;
+    return open_multi(t);
+}
+
 /* Hand a prepared transfer to libcurl. */
 static bool launch(zl_transport *t, zl_transfer *transfer, int64_t now_ms, int64_t timeout_ms) {
     transfer->until_ms = now_ms + timeout_ms;
     transfer->connect_until_ms = now_ms + t->wire.connect_timeout_ms;
-    if (curl_multi_add_handle(t->multi, transfer->easy) != CURLM_OK) {
+    if (((t->multi == NULL || (t->renew && t->running == NULL)) && !renew_multi(t)) ||
+        curl_multi_add_handle(t->multi, transfer->easy) != CURLM_OK) {
         return false;
     }
     transfer->next = t->running;
@@ -363,6 +380,10 @@ static void start(zl_transport *t, zl_operation *op, const zl_step *step, const 
 static void report_failure(zl_transport *t, zl_transfer *transfer, CURLcode rc) {
     zl_buf message = {0};
     zl_code code = zl_explain(transfer, rc, &message);
+    /* libcurl keeps the certificates that it has read, for a day. If memory ran out while it did
+     * they may be of no use: unless they have been, it reads them again. */
+    t->renew = t->renew ||
+               (!t->connected && (code == ZL_CODE_TLS_FAILED || code == ZL_CODE_TLS_VERIFY_FAILED));
     if (transfer->is_warm_up && transfer->sends > 0) {
         t->warming_up = false; /* the connection was made, which was all that was wanted */
     } else if (transfer->is_warm_up) {
@@ -405,6 +426,10 @@ static void finish(zl_transport *t, zl_transfer *transfer, CURLcode rc) {
         zl_sockets_doubt(&t->wire.sockets, transfer->local_port);
     }
     detach(t, transfer);
+    if (transfer->sends > 0) {
+        t->connected = true;
+        t->renew = false;
+    }
     if (rc == CURLE_OK && !transfer->head_ended) { /* cut inside the head: libcurl does not mind */
         rc = CURLE_PARTIAL_FILE;
     }
@@ -425,6 +450,21 @@ static void doubt_if_silent(zl_transport *t, const zl_transfer *transfer) {
     if (zl_sockets_answers(sockets, transfer->local_port) == transfer->answers) {
         zl_sockets_doubt(sockets, transfer->local_port);
     }
+}
+
+/* The multi handle failed, and to go on with it may hang or crash: without memory for what it wants
+ * to remember of a socket, libcurl 7.88 divides by zero the next time that it looks there. What is
+ * under way ends here, and another takes its place. */
+static void start_over_after_failure(zl_transport *t) {
+    while (t->running != NULL) {
+        zl_transfer *transfer = t->running;
+        detach(t, transfer);
+        transfer->out_of_memory = true;
+        report_failure(t, transfer, CURLE_OUT_OF_MEMORY);
+        put_back(t, transfer);
+    }
+    (void)renew_multi(t); /* or when the next transfer begins */
+    t->wake_ms = INT64_MIN;
 }
 
 /* End what has run out of time. The engine keeps the time itself: libcurl's own limits are late
@@ -550,6 +590,7 @@ static int advance(zl_transport *t, const zl_moment *now) {
         t->client->hold = !may_start(t, opened);
         rc = zl_operation_step(op, now, &step);
         if (rc != ZL_OK) {
+            wait_ms = 0; /* it is to be asked again */
             break;
         }
         switch (step.kind) {
@@ -602,15 +643,22 @@ static int64_t next_due(const zl_transport *t) {
     return t->timer_ms >= 0 && t->timer_ms < time ? t->timer_ms : time;
 }
 
+/* Give libcurl a socket that is ready, or CURL_SOCKET_TIMEOUT. */
+static void socket_action(zl_transport *t, curl_socket_t fd, int mask) {
+    int still_running;
+    CURLMcode rc = curl_multi_socket_action(t->multi, fd, mask, &still_running);
+    t->broken = t->broken || rc == CURLM_OUT_OF_MEMORY || rc == CURLM_INTERNAL_ERROR ||
+                rc == CURLM_ABORTED_BY_CALLBACK;
+}
+
 static bool timer_is_due(const zl_transport *t) {
     return t->timer_ms >= 0 && zl_clock_mono_ms() >= t->timer_ms;
 }
 
 static void run_timer(zl_transport *t) {
     if (timer_is_due(t)) {
-        int still_running;
         t->timer_ms = -1;
-        (void)curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
+        socket_action(t, CURL_SOCKET_TIMEOUT, 0);
     }
 }
 
@@ -625,7 +673,7 @@ static bool wait_for_sockets(zl_transport *t, int64_t wait_ms) {
  * next turn. */
 static void serve_sockets(zl_transport *t) {
     zl_sockets *sockets = &t->wire.sockets;
-    for (size_t i = 0; i < sockets->count;) {
+    for (size_t i = 0; i < sockets->count && !t->broken;) {
         short events = sockets->polls[i].revents;
         if (events == 0) {
             i++;
@@ -635,8 +683,7 @@ static void serve_sockets(zl_transport *t) {
         int mask = (events & POLLIN ? CURL_CSELECT_IN : 0) |
                    (events & POLLOUT ? CURL_CSELECT_OUT : 0) |
                    (events & (POLLERR | POLLHUP | POLLNVAL) ? CURL_CSELECT_ERR : 0);
-        int still_running;
-        (void)curl_multi_socket_action(t->multi, sockets->infos[i].fd, mask, &still_running);
+        socket_action(t, sockets->infos[i].fd, mask);
     }
 }
 
@@ -660,8 +707,13 @@ static void take_in(zl_transport *t, bool ready) {
     if (ready) {
         serve_sockets(t);
     }
-    run_timer(t);
+    if (!t->broken) {
+        run_timer(t);
+    }
     collect(t);
+    if (t->broken) {
+        start_over_after_failure(t);
+    }
     if (!was_ready && zl_sockets_has_ready(&t->wire.sockets)) {
         t->wake_ms = INT64_MIN; /* what waited for the first connection need wait no longer */
     }
