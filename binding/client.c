@@ -212,6 +212,7 @@ static void create_metatable(lua_State *L, bool safe) {
         zlb_add_methods(L, methods, safe);
         zlb_add_methods(L, zlb_engine_methods, safe);
         zlb_set_methods(L, "a client");
+        zlb_keep_metatable(L, zlb_client_types[safe]);
     }
     lua_pop(L, 1);
 }

@@ -50,14 +50,25 @@ static inline void lua_warning(lua_State *L, const char *message, int to_be_cont
 }
 #endif
 
-/* luaL_newmetatable, which writes the type's name into the metatable from 5.3 on. */
-static inline int zlb_newmetatable(lua_State *L, const char *type) {
-    int is_new = luaL_newmetatable(L, type);
-    if (is_new != 0) {
-        lua_pushstring(L, type);
-        lua_setfield(L, -2, "__name");
+/* Push the metatable of a type; true if it is a new one, which has the type's name and nothing
+ * else. Unlike luaL_newmetatable's it is not in the registry: memory may run out before it is
+ * whole, and then the next attempt must not find it there. */
+static inline bool zlb_newmetatable(lua_State *L, const char *type) {
+    luaL_getmetatable(L, type);
+    if (!lua_isnil(L, -1)) {
+        return false;
     }
-    return is_new;
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushstring(L, type);
+    lua_setfield(L, -2, "__name");
+    return true;
+}
+
+/* It is whole: the metatable on top, which stays there, is the type's from now on. */
+static inline void zlb_keep_metatable(lua_State *L, const char *type) {
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, type);
 }
 
 static inline int zlb_name_tostring(lua_State *L) {

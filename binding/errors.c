@@ -242,6 +242,7 @@ void zlb_errors_open(lua_State *L) {
     };
     if (zlb_newmetatable(L, ERROR_TYPE)) {
         zlb_setfuncs(L, metamethods);
+        zlb_keep_metatable(L, ERROR_TYPE);
     }
     lua_pop(L, 1);
 }

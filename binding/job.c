@@ -141,6 +141,7 @@ static void create_metatable(lua_State *L, bool safe) {
         lua_newtable(L);
         zlb_add_methods(L, zlb_job_methods, safe);
         zlb_set_methods(L, "a job");
+        zlb_keep_metatable(L, zlb_job_types[safe]);
     }
     lua_pop(L, 1);
 }

@@ -25,7 +25,7 @@ static int empty_array_tostring(lua_State *L) {
 
 static void push_new_empty_array(lua_State *L) {
     (void)lua_newuserdata(L, 1);
-    zlb_newmetatable(L, EMPTY_ARRAY_TYPE);
+    (void)zlb_newmetatable(L, EMPTY_ARRAY_TYPE);
     lua_pushcfunction(L, empty_array_tostring);
     lua_setfield(L, -2, "__tostring");
     lua_setmetatable(L, -2);

@@ -169,6 +169,7 @@ static int c_prepare_pages(lua_State *L) {
         lua_newtable(L);
         zlb_add_methods(L, pages_methods, safe);
         lua_setfield(L, -2, "__index");
+        zlb_keep_metatable(L, pages_types[safe]);
     }
     lua_setmetatable(L, -2);
     return 1;

@@ -351,6 +351,7 @@ static void create_metatable(lua_State *L, bool safe) {
         lua_newtable(L);
         zlb_add_methods(L, methods, safe);
         zlb_set_methods(L, "a prepared operation");
+        zlb_keep_metatable(L, zlb_prepared_types[safe]);
     }
     lua_pop(L, 1);
 }

@@ -11,6 +11,7 @@ void zlb_scratch_open(lua_State *L) {
     if (zlb_newmetatable(L, SCRATCH_TYPE)) {
         lua_pushcfunction(L, s_gc);
         lua_setfield(L, -2, "__gc");
+        zlb_keep_metatable(L, SCRATCH_TYPE);
     }
     lua_pop(L, 1);
 }
