@@ -6,8 +6,8 @@
 #include "../api/transport.h"
 #include "compat.h"
 
-/* The user value is a table that keeps the jobs under way, by their tags, and the functions
- * on_event and credentials. */
+/* The user value is a table that keeps the jobs under way, by the hash keys of their tags, and the
+ * functions on_event and credentials. */
 typedef struct zlb_client {
     zl_client *core;         /* NULL: closed */
     zl_transport *transport; /* NULL: closed, or there is no engine */

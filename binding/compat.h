@@ -50,6 +50,13 @@ static inline void lua_warning(lua_State *L, const char *message, int to_be_cont
 }
 #endif
 
+/* The key for number n, from 1, in a table that must be sound though memory runs out while it
+ * grows. LuaJIT's is not where a key is to move from its hash to its array: keys are not found
+ * then, and lua_next goes round for ever. Negative ones do not move. */
+static inline int zlb_hash_key(int n) {
+    return -n;
+}
+
 /* Push the metatable of a type; true if it is a new one, which has the type's name and nothing
  * else. Unlike luaL_newmetatable's it is not in the registry: memory may run out before it is
  * whole, and then the next attempt must not find it there. */

@@ -19,6 +19,17 @@ enum { WAIT_SLICE_MS = 250 };
 
 /* --- the jobs of a client --------------------------------------------------------------------- */
 
+/* The client need not hold the job any longer. */
+static void release_job(lua_State *L, int client_index, const zlb_job *job) {
+    int tag = zl_operation_tag(job->op);
+    if (tag > 0) { /* it has been there: nothing is allocated */
+        lua_getuservalue(L, client_index);
+        lua_pushnil(L);
+        lua_rawseti(L, -2, zlb_hash_key(tag));
+        lua_pop(L, 1);
+    }
+}
+
 /* The job at index 2 runs in the client at index 1 from now on, which holds it. */
 static void start(lua_State *L) {
     zlb_client *client = lua_touserdata(L, 1);
@@ -27,23 +38,16 @@ static void start(lua_State *L) {
     client->has_progress = client->has_progress || job->has_progress;
     lua_getuservalue(L, 1);
     lua_pushvalue(L, 2);
-    lua_rawseti(L, -2, tag);
+    lua_rawseti(L, -2, zlb_hash_key(tag));
     lua_pop(L, 1);
     if (client->transport == NULL) { /* a finaliser closed it */
         (void)zlb_raise(L, ZL_CODE_CLIENT_CLOSED, NULL, "the client is closed");
     }
     zl_operation_set_tag(job->op, tag);
     if (zl_transport_add(client->transport, job->op) != ZL_OK) {
+        release_job(L, 1, job);
         (void)zlb_raise_memory(L);
     }
-}
-
-/* The client need not hold the job any longer. */
-static void release_job(lua_State *L, int client_index, const zlb_job *job) {
-    lua_getuservalue(L, client_index);
-    lua_pushnil(L);
-    lua_rawseti(L, -2, zl_operation_tag(job->op));
-    lua_pop(L, 1);
 }
 
 /* Tell the on_progress of every job of the client at index 1 what it was not told. They are listed
@@ -134,7 +138,7 @@ static bool deliver_one(lua_State *L, int client_index) {
     }
     scratch->buf = delivery.body;
     scratch->head = delivery.head;
-    lua_rawgeti(L, -1, zl_operation_tag(delivery.op));
+    lua_rawgeti(L, -1, zlb_hash_key(zl_operation_tag(delivery.op)));
     lua_remove(L, -2);
     zl_answer_init(&answer, delivery.status);
     zl_answer_add_head(&answer, zl_buf_view(&scratch->head));
@@ -207,12 +211,13 @@ static void turn(lua_State *L, int64_t wait_ms, lua_Hook hook_before) {
     check_interrupt(L, hook_before);
 }
 
-/* (client, job): begins the job. */
+/* (client, job): begins the job, last of all: where this raises, nothing was begun. */
 static int submit(lua_State *L) {
-    start(L);
     lua_getuservalue(L, 2);
     lua_pushvalue(L, 1);
     lua_setfield(L, -2, "client");
+    lua_pop(L, 1);
+    start(L);
     return 0;
 }
 

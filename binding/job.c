@@ -114,7 +114,7 @@ bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer, zl
     if (counted && !is_look) {
         lua_getuservalue(L, job_index);
         lua_pushvalue(L, -3);
-        lua_rawseti(L, -2, (int)n);
+        lua_rawseti(L, -2, zlb_hash_key((int)n));
     }
     return counted;
 }

@@ -5,8 +5,8 @@
 #include "client.h"
 #include "compat.h"
 
-/* The user value is a table: [n] is the decoded answer of call n; `client` is the client it was
- * submitted to; `on_progress` the function that is told of a waiting. */
+/* The user value is a table: [zlb_hash_key(n)] is the decoded answer of call n; `client` is the
+ * client it was submitted to; `on_progress` the function that is told of a waiting. */
 typedef struct zlb_job {
     zl_operation *op; /* owned */
     zl_ids ids;       /* its arguments, until it is made */

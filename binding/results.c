@@ -42,7 +42,7 @@ static void push_batch(lua_State *L, const zl_operation *op, const zl_batch *bat
     if (batch->confirmed) {
         zlb_set_text(L, "confirmed_by", "status");
     } else if (batch->outcome == ZL_OUTCOME_ACCEPTED && batch->call > 0) {
-        lua_rawgeti(L, answers, (int)batch->call);
+        lua_rawgeti(L, answers, zlb_hash_key((int)batch->call));
         zlb_json_push_response(L, lua_gettop(L));
         lua_setfield(L, -3, "response");
         lua_pop(L, 1);
@@ -160,7 +160,7 @@ static int push_stop_results(lua_State *L, const zl_operation *op, int answers) 
 /* Move the statuses of one page into the table at `statuses`. */
 static void add_statuses(lua_State *L, int answers, size_t n, int statuses) {
     int top = lua_gettop(L);
-    lua_rawgeti(L, answers, (int)n);
+    lua_rawgeti(L, answers, zlb_hash_key((int)n));
     zlb_json_push_response(L, top + 1);
     lua_getfield(L, -1, "dataSet");
     size_t count = lua_rawlen(L, -1);
@@ -186,7 +186,7 @@ static int push_statuses(lua_State *L, const zl_operation *op, int answers) {
 
 /* response, request_id */
 static int push_call_results(lua_State *L, const zl_operation *op, int answers) {
-    lua_rawgeti(L, answers, 1);
+    lua_rawgeti(L, answers, zlb_hash_key(1));
     zlb_json_push_response(L, lua_gettop(L));
     zlb_push_view(L, zl_operation_batch(op, 1).request_id);
     return 2;
