@@ -783,10 +783,6 @@ ZL_HOT bool zl_transport_was_quiet(const zl_transport *t) {
     return !t->asked && !t->ended && t->finished == NULL;
 }
 
-bool zl_transport_needs_credentials(const zl_transport *t) {
-    return t->needs_credentials;
-}
-
 void zl_transport_wake(zl_transport *t) {
     t->wake_ms = INT64_MIN;
 }

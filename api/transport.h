@@ -59,10 +59,6 @@ int zl_transport_turn(zl_transport *transport, int64_t max_wait_ms);
 /* Whether the last turn left every operation as it was, and brought no answer. */
 bool zl_transport_was_quiet(const zl_transport *transport);
 
-/* Whether the last turn met an operation that needs credentials, which somebody must be asked for
- * now; see zl_operation_step. */
-bool zl_transport_needs_credentials(const zl_transport *transport);
-
 /* Ask every operation at the next turn: something that they wait for has come. */
 void zl_transport_wake(zl_transport *transport);
 

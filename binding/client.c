@@ -6,6 +6,7 @@
 #include "engine.h"
 #include "errors.h"
 #include "events.h"
+#include "job.h"
 #include "make.h"
 #include "names.h"
 #include "options.h"
@@ -70,7 +71,7 @@ void zlb_client_new(lua_State *L, bool safe) {
     client->core = NULL;
     client->transport = NULL;
     client->last_tag = 0;
-    client->telling = client->has_progress = client->in_nginx = false;
+    client->telling = client->asking = client->has_progress = client->in_nginx = false;
     client->safe = safe;
     luaL_getmetatable(L, zlb_client_types[safe]);
     lua_setmetatable(L, -2);
@@ -212,6 +213,10 @@ static void create_metatable(lua_State *L, bool safe) {
         zlb_add_methods(L, methods, safe);
         zlb_add_methods(L, zlb_engine_methods, safe);
         zlb_set_methods(L, "a client");
+        zlb_job_keep(L);
+        zlb_events_keep(L);
+        zlb_renew_keep(L);
+        zlb_prepared_keep(L);
         zlb_keep_metatable(L, zlb_client_types[safe]);
     }
     lua_pop(L, 1);

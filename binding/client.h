@@ -14,6 +14,7 @@ typedef struct zlb_client {
     int last_tag;
     int64_t epoch_ms;  /* of events: UNIX time when the monotonic clock stood at 0 */
     bool telling;      /* its on_event runs */
+    bool asking;       /* its credentials function runs */
     bool has_progress; /* some job had an on_progress */
     bool safe;         /* returns nil, err; its jobs do so too */
     bool in_nginx;     /* where it must not block but in some phases */

@@ -11,6 +11,9 @@
 
 #if LUA_VERSION_NUM < 502
 
+/* lua_pushcfunction allocates. */
+#define ZLB_FUNCTIONS_ARE_MADE 1
+
 /* One table goes with each userdata: its environment here, its user value elsewhere. */
 #define lua_getuservalue(L, index) lua_getfenv((L), (index))
 #define lua_setuservalue(L, index) lua_setfenv((L), (index))
@@ -37,6 +40,7 @@ static inline void *zlb_testudata(lua_State *L, int index, const char *type) {
 
 #else
 
+#define ZLB_FUNCTIONS_ARE_MADE 0
 #define zlb_setfuncs(L, functions) luaL_setfuncs((L), (functions), 0)
 #define zlb_testudata(L, index, type) luaL_testudata((L), (index), (type))
 

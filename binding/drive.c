@@ -194,7 +194,7 @@ static void move(lua_State *L, int64_t wait_ms) {
     } else if (rc != ZL_OK) {
         (void)luaL_error(L, "zenlayer: a request could not be signed");
     }
-    if (zl_transport_needs_credentials(client->transport)) {
+    if (zlb_renew_is_due(client)) {
         zlb_renew(L, 1, client->core);
         if (client->transport != NULL) { /* the function may have closed it */
             zl_transport_wake(client->transport);
@@ -261,7 +261,7 @@ void zlb_drive_run(lua_State *L, int client_index, int job_index) {
     const zlb_client *client = lua_touserdata(L, client_index);
     const zlb_job *job = lua_touserdata(L, job_index);
     refuse_in_nginx(L, client);
-    zlb_renew_check(L, client->core);
+    zlb_renew_check(L, client);
     lua_pushcfunction(L, run_protected);
     lua_pushvalue(L, client_index);
     lua_pushvalue(L, job_index);
@@ -429,7 +429,7 @@ static int j_wait(lua_State *L) {
     const zlb_client *client = zl_operation_is_done(job->op) ? NULL : push_client(L);
     if (client != NULL) {
         refuse_in_nginx(L, client);
-        zlb_renew_check(L, client->core);
+        zlb_renew_check(L, client);
         lua_pushvalue(L, 1);
         lua_pushnumber(L, (lua_Number)(zl_clock_mono_ms() + wait_ms));
         lua_call(L, 3, 0);

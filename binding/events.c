@@ -3,6 +3,7 @@
 #include "../api/clock.h"
 #include "../api/hot.h"
 #include "errors.h"
+#include "kept.h"
 #include "options.h"
 
 static void set_seconds(lua_State *L, const char *name, int64_t ms) {
@@ -45,13 +46,14 @@ static void push_event(lua_State *L, const zl_event *event, int64_t epoch_ms) {
     }
 }
 
-/* (client, pointer to an event): calls its on_event. */
+/* (an event, client): calls its on_event. */
 static int call_on_event(lua_State *L) {
-    const zlb_client *client = lua_touserdata(L, 1);
+    const zl_event *event = zlb_kept_argument(L);
+    const zlb_client *client = lua_touserdata(L, 2);
     luaL_checkstack(L, 10, "zenlayer");
-    lua_getuservalue(L, 1);
+    lua_getuservalue(L, 2);
     lua_getfield(L, -1, "on_event");
-    push_event(L, lua_touserdata(L, 2), client->epoch_ms);
+    push_event(L, event, client->epoch_ms);
     lua_call(L, 1, 0);
     return 0;
 }
@@ -65,27 +67,26 @@ void zlb_events_begin(lua_State *L, zlb_client *client) {
     lua_getuservalue(L, -2);
     lua_insert(L, -2);
     lua_setfield(L, -2, "on_event");
-    lua_pushcfunction(L, call_on_event);
-    lua_setfield(L, -2, "tell");
     lua_pop(L, 1);
 }
 
-/* False, with what was raised on top of the stack, if the interpreter was interrupted. Allocates
- * nothing outside of the protected call: the caller holds a reference to the core. */
+static const zlb_kept caller = {"call_on_event", call_on_event};
+
+void zlb_events_keep(lua_State *L) {
+    zlb_kept_add(L, &caller);
+}
+
+/* False, with what was raised on top of the stack, if the interpreter was interrupted. Raises
+ * nothing, also where memory has run out: whoever calls has a reference to give back. */
 static bool tell(lua_State *L, int client_index, zl_client *core) {
     zlb_client *client = lua_touserdata(L, client_index);
-    int function = lua_gettop(L) + 1;
     bool interrupted = false;
-    lua_getuservalue(L, client_index);
-    lua_getfield(L, -1, "tell"); /* pushing a C function allocates, in Lua 5.1 */
-    lua_replace(L, function);
     client->telling = true;
     client->epoch_ms = zl_clock_wall_ms() - zl_clock_mono_ms(); /* anew: clocks are put right */
     while (!interrupted && core->events.first != NULL) {
         zl_event *event = zl_events_take(&core->events);
-        lua_pushvalue(L, function);
+        zlb_kept_push(L, &caller, event);
         lua_pushvalue(L, client_index);
-        lua_pushlightuserdata(L, event);
         int rc = lua_pcall(L, 2, 0, 0);
         zl_event_free(event);
         interrupted = rc != 0 && zlb_is_interrupt(L, -1);
@@ -95,7 +96,6 @@ static bool tell(lua_State *L, int client_index, zl_client *core) {
         }
     }
     client->telling = false;
-    lua_remove(L, function);
     return !interrupted;
 }
 
@@ -111,7 +111,6 @@ void zlb_events_tell_last(lua_State *L, int client_index, zl_client *core) {
 
 ZL_HOT void zlb_events_tell(lua_State *L, int client_index, zl_client *core) {
     if (core != NULL && core->events.first != NULL) {
-        luaL_checkstack(L, 10, "zenlayer");
         zl_client_ref(core); /* the function may close the client */
         zlb_events_tell_last(L, lua_absindex(L, client_index), core);
     }

@@ -5,6 +5,9 @@
 #include "client.h"
 #include "compat.h"
 
+/* Make what it needs though memory has run out; the metatable of clients is on top of the stack. */
+void zlb_events_keep(lua_State *L);
+
 /* Read the option on_event of the table at index 1 for the client on top of the stack. Raises. */
 void zlb_events_begin(lua_State *L, zlb_client *client);
 

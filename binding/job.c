@@ -4,6 +4,7 @@
 #include "engine.h"
 #include "errors.h"
 #include "json.h"
+#include "kept.h"
 #include "names.h"
 #include "results.h"
 #include "safe.h"
@@ -44,16 +45,30 @@ typedef struct decoding {
     zl_view body;
     zl_aim aim;
     zl_answer *answer;
+    int key; /* among the job's answers; 0: it is not kept */
 } decoding;
 
-/* (pointer to a decoding) → the decoded body, what holds the answer's views. To be called
- * protected.
- */
+/* (a decoding, the job's answers) → the decoded body, what holds the answer's views. To
+ * be called protected. Its place among the answers is made here: an answer that counts must not
+ * find that there is none. */
 static int decode_protected(lua_State *L) {
-    const decoding *d = lua_touserdata(L, 1);
+    const decoding *d = zlb_kept_argument(L);
     luaL_checkstack(L, 20, "zenlayer");
+    if (d->key != 0) {
+        lua_rawgeti(L, 2, d->key);
+        if (lua_isnil(L, -1)) {
+            lua_pushboolean(L, false);
+            lua_rawseti(L, 2, d->key);
+        }
+    }
     zlb_json_decode_answer(L, d->body, d->aim, d->answer);
     return 2;
+}
+
+static const zlb_kept decoder = {"decode", decode_protected};
+
+void zlb_job_keep(lua_State *L) {
+    zlb_kept_add(L, &decoder);
 }
 
 void zlb_job_set_progress(lua_State *L) {
@@ -84,9 +99,9 @@ static int call_progress(lua_State *L) {
 void zlb_job_tell_progress(lua_State *L, int job_index) {
     zlb_job *job = lua_touserdata(L, job_index);
     while (zlb_job_has_news(job) && !job->in_progress) {
-        job->rounds = zl_operation_watch(job->op)->rounds;
         lua_pushcfunction(L, call_progress);
         lua_pushvalue(L, job_index);
+        job->rounds = zl_operation_watch(job->op)->rounds;
         job->in_progress = true; /* it may poll: its next call comes after this one */
         int rc = lua_pcall(L, 1, 0, 0);
         job->in_progress = false;
@@ -99,11 +114,11 @@ void zlb_job_tell_progress(lua_State *L, int job_index) {
 bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer, zl_view body) {
     const zlb_job *job = lua_touserdata(L, job_index);
     zl_moment now;
-    decoding d = {body, zl_operation_expects(job->op, n), answer};
-    bool is_look = d.aim != zl_operation_aim(job->op);
-    lua_pushcfunction(L, decode_protected);
-    lua_pushlightuserdata(L, &d);
-    int rc = lua_pcall(L, 1, 2, 0);
+    decoding d = {body, zl_operation_expects(job->op, n), answer, 0};
+    d.key = d.aim == zl_operation_aim(job->op) ? zlb_hash_key((int)n) : 0; /* else it is a look's */
+    zlb_kept_push(L, &decoder, &d);
+    lua_getuservalue(L, job_index);
+    int rc = lua_pcall(L, 2, 2, 0);
     zl_clock_now(&now);
     if (rc != 0) {
         (void)zl_operation_failed(job->op, n, &now, ZL_CODE_CONNECTION_LOST,
@@ -111,10 +126,10 @@ bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer, zl
         (void)lua_error(L);
     }
     bool counted = zl_operation_answered(job->op, n, &now, answer);
-    if (counted && !is_look) {
+    if (counted && d.key != 0) {
         lua_getuservalue(L, job_index);
         lua_pushvalue(L, -3);
-        lua_rawseti(L, -2, zlb_hash_key((int)n));
+        lua_rawseti(L, -2, d.key);
     }
     return counted;
 }

@@ -19,6 +19,9 @@ typedef struct zlb_job {
 /* Create the metatables. Idempotent; leaves the stack as it was. */
 void zlb_job_open(lua_State *L);
 
+/* Make what it needs though memory has run out; the metatable of clients is on top of the stack. */
+void zlb_job_keep(lua_State *L);
+
 /* Push a job without an operation; of a safe client or not. */
 zlb_job *zlb_job_new(lua_State *L, bool safe);
 

@@ -8,6 +8,7 @@
 #include "errors.h"
 #include "events.h"
 #include "job.h"
+#include "kept.h"
 #include "names.h"
 #include "renew.h"
 #include "safe.h"
@@ -147,6 +148,7 @@ static int64_t attempt_ms(const zl_operation *op, const zl_moment *now) {
     return left_ms < timeout_ms ? left_ms : timeout_ms;
 }
 
+/* Push the table of a request. */
 static void push_request(lua_State *L, const zl_request *request, int64_t timeout_ms) {
     lua_createtable(L, 0, 5);
     lua_pushnumber(L, (lua_Number)timeout_ms / 1000);
@@ -182,40 +184,102 @@ static void push_bytes(lua_State *L, const zl_request *request) {
     luaL_pushresult(&out);
 }
 
-/* Ask the core, and the credentials function if the core wants that. */
-static int ask(lua_State *L, const zlb_job *job, zl_moment *now, zl_step *out) {
-    zl_clock_now(now);
-    int rc = zl_operation_step(job->op, now, out);
-    while (rc == ZL_OK && out->kind == ZL_STEP_CREDENTIALS && zlb_engine_asks && push_client(L)) {
-        zlb_renew(L, lua_gettop(L), zl_operation_client(job->op));
-        lua_pop(L, 1);
-        zl_clock_now(now);
-        rc = zl_operation_step(job->op, now, out);
+/* Ask the credentials function, if the core waits for that. */
+static bool renew(lua_State *L, const zlb_job *job) {
+    bool asked = false;
+    if (zlb_engine_asks && push_client(L)) {
+        asked = zlb_renew_is_due(lua_touserdata(L, -1));
+        if (asked) {
+            zlb_renew(L, lua_gettop(L), zl_operation_client(job->op));
+        }
     }
-    return rc;
+    lua_settop(L, 1);
+    return asked;
 }
 
-/* Ask for the next step. Where it is no request, pushes what it is and returns how many values;
- * else pushes "send" and the call's number and returns 0. */
-static int step(lua_State *L, const zlb_job *job, zl_moment *now, zl_step *out) {
-    int rc = ask(L, job, now, out);
+/* Ask the core, and who it wants to be asked. The operation is at index 1, and nothing else. */
+static void ask(lua_State *L, const zlb_job *job, zl_moment *now, zl_step *out) {
+    int rc;
+    do {
+        zl_clock_now(now);
+        rc = zl_operation_step(job->op, now, out);
+    } while (rc == ZL_OK && (out->kind == ZL_STEP_CREDENTIALS || out->kind == ZL_STEP_PENDING) &&
+             renew(L, job));
     if (rc == ZL_ERR_NOMEM) {
-        return zlb_raise_memory(L);
+        (void)zlb_raise_memory(L);
     } else if (rc != ZL_OK) {
-        return luaL_error(L, "zenlayer: a request could not be signed");
+        (void)luaL_error(L, "zenlayer: a request could not be signed");
     }
-    switch (out->kind) {
-    case ZL_STEP_SEND:
-        lua_pushliteral(L, "send");
-        lua_pushinteger(L, (lua_Integer)out->n);
-        return 0;
+}
+
+/* A step to be pushed. */
+typedef struct pushed {
+    const zl_step *step;
+    const zl_moment *now;
+    int64_t attempt_ms; /* SEND */
+    bool as_bytes;      /* of HTTP/1.1, not a table */
+} pushed;
+
+static int push_send(lua_State *L, const pushed *p) {
+    lua_pushliteral(L, "send");
+    lua_pushinteger(L, (lua_Integer)p->step->n);
+    if (!p->as_bytes) {
+        push_request(L, p->step->request, p->attempt_ms);
+        return 3;
+    }
+    push_bytes(L, p->step->request);
+    lua_pushnumber(L, (lua_Number)p->attempt_ms / 1000);
+    lua_pushnumber(L, (lua_Number)(p->now->mono_ms + p->attempt_ms) / 1000);
+    return 5;
+}
+
+/* (a pushed) → what it is. */
+static int push_step(lua_State *L) {
+    const pushed *p = zlb_kept_argument(L);
+    switch (p->step->kind) {
+    case ZL_STEP_SEND: return push_send(L, p);
     case ZL_STEP_WAIT: lua_pushliteral(L, "wait"); break;
     case ZL_STEP_PENDING: lua_pushliteral(L, "pending"); break;
     case ZL_STEP_CREDENTIALS: lua_pushliteral(L, "credentials"); return 1;
     case ZL_STEP_DONE: lua_pushliteral(L, "done"); return 1;
     }
-    lua_pushnumber(L, (lua_Number)out->wait_ms / 1000);
+    lua_pushnumber(L, (lua_Number)p->step->wait_ms / 1000);
     return 2;
+}
+
+static const zlb_kept pusher = {"push_step", push_step};
+
+void zlb_prepared_keep(lua_State *L) {
+    zlb_kept_add(L, &pusher);
+}
+
+/* What the core has said must not get lost: what nobody hears of is never done. */
+static void take_back(const zlb_job *job, const zl_step *step, const zl_moment *now) {
+    if (step->kind == ZL_STEP_SEND) {
+        (void)zl_operation_failed(job->op, step->n, now, ZL_CODE_CONNECT_FAILED,
+                                  ZL_LIT("out of memory before anything was sent"), false);
+    } else if (step->kind == ZL_STEP_CREDENTIALS) {
+        zl_client_lack_signer(zl_operation_client(job->op), now, ZL_CODE_CREDENTIALS_UNAVAILABLE,
+                              ZL_LIT("memory ran out before the credentials function was called"));
+    }
+}
+
+/* The next step of the operation at index 1: returns how many values. */
+static int step(lua_State *L, bool as_bytes) {
+    const zlb_job *job = check_prepared(L);
+    zl_moment now;
+    zl_step next;
+    lua_settop(L, 1);
+    ask(L, job, &now, &next);
+    pushed p = {&next, &now, attempt_ms(job->op, &now), as_bytes};
+    zlb_kept_push(L, &pusher, &p);
+    if (lua_pcall(L, 1, LUA_MULTRET, 0) != 0) {
+        take_back(job, &next, &now);
+        return lua_error(L);
+    }
+    int count = lua_gettop(L) - 1;
+    tell(L); /* last: it may report on what is to be sent */
+    return count;
 }
 
 /* op:step() → "send", n, { url =, method =, headers =, body =, timeout = }: send this, which may
@@ -223,34 +287,13 @@ static int step(lua_State *L, const zlb_job *job, zl_moment *now, zl_step *out) 
  * seconds: step again after the next report, of this operation or another of the client, or then;
  * "done". */
 static int o_step(lua_State *L) {
-    const zlb_job *job = check_prepared(L);
-    zl_moment now;
-    zl_step next;
-    int count = step(L, job, &now, &next);
-    if (count == 0) {
-        push_request(L, next.request, attempt_ms(job->op, &now));
-        count = 3;
-    }
-    tell(L); /* last: it may report on what is to be sent */
-    return count;
+    return step(L, false);
 }
 
 /* op:step_http() → the same, but "send", n, the request as the bytes of HTTP/1.1, timeout, and when
  * that is over, in seconds by core.monotonic. */
 static int o_step_http(lua_State *L) {
-    const zlb_job *job = check_prepared(L);
-    zl_moment now;
-    zl_step next;
-    int count = step(L, job, &now, &next);
-    if (count == 0) {
-        push_bytes(L, next.request);
-        int64_t left_ms = attempt_ms(job->op, &now);
-        lua_pushnumber(L, (lua_Number)left_ms / 1000);
-        lua_pushnumber(L, (lua_Number)(now.mono_ms + left_ms) / 1000);
-        count = 5;
-    }
-    tell(L);
-    return count;
+    return step(L, true);
 }
 
 /* op:reply(n, status [, headers [, body]]) → whether it counted: call n was in flight, and this is

@@ -7,6 +7,9 @@
 /* Create the metatables. Idempotent; leaves the stack as it was. */
 void zlb_prepared_open(lua_State *L);
 
+/* Make what it needs though memory has run out; the metatable of clients is on top of the stack. */
+void zlb_prepared_keep(lua_State *L);
+
 /* Turn the job on top of the stack, which was not submitted, into such an operation of the client
  * at client_index. */
 void zlb_prepared_from_job(lua_State *L, int client_index, bool safe);

@@ -5,8 +5,8 @@
 #include "../api/clock.h"
 #include "credentials.h"
 #include "errors.h"
+#include "kept.h"
 #include "options.h"
-#include "scratch.h"
 
 bool zlb_renew_begin(lua_State *L, zlb_client *client) {
     static const char *const others[] = {"access_key_id", "access_key_password", "profile",
@@ -100,12 +100,13 @@ static int64_t read_lifetime_ms(lua_State *L, int index, const zl_client *core) 
     return (int64_t)((left_s < ZLB_SECONDS_MAX ? left_s : ZLB_SECONDS_MAX) * 1000);
 }
 
-/* Where to put what was read. */
+/* What was read. */
 typedef struct given {
     const zl_client *core;
-    zlb_scratch *scratch; /* its signer */
+    zl_signer *signer;
     int64_t lifetime_ms;
     zl_code code; /* of why there are none */
+    zl_buf message;
 } given;
 
 /* The results of the function are at `index` and after it. */
@@ -125,9 +126,8 @@ static void read_given(lua_State *L, int index, given *out) {
     zl_view password = field(L, index, "access_key_password");
     zl_view token = field(L, index, "token");
     out->lifetime_ms = read_lifetime_ms(L, index, out->core);
-    out->scratch->signer =
-        zlb_credentials_signer(L, "the credentials function", id, password, token);
-    if (out->scratch->signer == NULL) {
+    out->signer = zlb_credentials_signer(L, "the credentials function", id, password, token);
+    if (out->signer == NULL) {
         (void)zlb_raise(L, ZL_CODE_CREDENTIALS_INVALID, NULL,
                         "the credentials function returned neither a key pair nor a token");
     }
@@ -135,32 +135,34 @@ static void read_given(lua_State *L, int index, given *out) {
 
 /* --- asking it -------------------------------------------------------------------------------- */
 
-/* (pointer to a given, client) */
+/* (a given, client) */
 static int ask(lua_State *L) {
+    given *out = zlb_kept_argument(L);
     luaL_checkstack(L, 20, "zenlayer");
     lua_getuservalue(L, 2);
     lua_getfield(L, -1, "credentials");
     lua_call(L, 0, 2);
-    read_given(L, lua_gettop(L) - 1, lua_touserdata(L, 1));
+    read_given(L, lua_gettop(L) - 1, out);
     return 0;
 }
 
-/* (pointer to a given, ok, results of a pcall …) */
+/* (a given, ok, results of a pcall …) */
 static int take(lua_State *L) {
+    given *out = zlb_kept_argument(L);
     luaL_checkstack(L, 20, "zenlayer");
     lua_settop(L, 4);
     if (!lua_toboolean(L, 2)) {
         lua_pushvalue(L, 3);
         return lua_error(L);
     }
-    read_given(L, 3, lua_touserdata(L, 1));
+    read_given(L, 3, out);
     return 0;
 }
 
-/* (pointer to a given, what was raised): the scratch's buf becomes a message. */
+/* (a given, what was raised): its message. */
 static int explain(lua_State *L) {
-    given *out = lua_touserdata(L, 1);
-    zl_buf *message = &out->scratch->buf;
+    given *out = zlb_kept_argument(L);
+    zl_buf *message = &out->message;
     luaL_checkstack(L, 5, "zenlayer");
     if (zlb_is_error(L, 2)) { /* of ours, or of some other client's that the function uses */
         lua_pushliteral(L, "code");
@@ -182,59 +184,71 @@ static int explain(lua_State *L) {
     return 0;
 }
 
-/* Call `read` with a given and the values from index `first` on, which stay; the core gets what
- * comes of it. */
-static void get(lua_State *L, zl_client *core, lua_CFunction read, int first) {
+static const zlb_kept asker = {"ask_for_credentials", ask};
+static const zlb_kept taker = {"take_credentials", take};
+static const zlb_kept explainer = {"explain_credentials", explain};
+
+void zlb_renew_keep(lua_State *L) {
+    zlb_kept_add(L, &asker);
+    zlb_kept_add(L, &taker);
+    zlb_kept_add(L, &explainer);
+}
+
+/* Call `read` with a given and the `count` values from index `first` on, which stay; the core gets
+ * what comes of it. Raises nothing, also where memory has run out: all of the client's calls wait
+ * for it. False, with what was raised on top of the stack, if the interpreter was interrupted. */
+static bool get(lua_State *L, zl_client *core, const zlb_kept *read, int first, int count) {
     zl_moment now;
     int top = lua_gettop(L);
-    zl_credentials_abandon(&core->credentials); /* if memory runs out before it is called */
-    luaL_checkstack(L, top - first + 10, "zenlayer");
-    given out = {core, zlb_scratch_new(L), 0, ZL_CODE_CREDENTIALS_UNAVAILABLE};
-    lua_pushcfunction(L, explain);
-    lua_pushlightuserdata(L, &out);
-    lua_pushcfunction(L, read);
-    lua_pushlightuserdata(L, &out);
-    for (int i = first; i <= top; i++) {
+    given out = {.core = core, .code = ZL_CODE_CREDENTIALS_UNAVAILABLE};
+    zlb_kept_push(L, read, &out);
+    for (int i = first; i < first + count; i++) {
         lua_pushvalue(L, i);
     }
     zl_client_ref(core); /* the function may close the client */
-    zl_credentials_begin(&core->credentials);
-    int rc = lua_pcall(L, top - first + 2, 0, 0);
+    int rc = lua_pcall(L, count + 1, 0, 0);
     bool interrupted = rc != 0 && zlb_is_interrupt(L, -1);
-    lua_pushvalue(L, -1); /* what was raised, if something was */
-    lua_insert(L, top + 2);
     zl_clock_now(&now);
     if (rc == 0) {
-        zl_client_set_signer(core, out.scratch->signer, &now, out.lifetime_ms);
-        out.scratch->signer = NULL;
+        zl_client_set_signer(core, out.signer, &now, out.lifetime_ms);
     } else {
-        bool explained = lua_pcall(L, 2, 0, 0) == 0 && zl_buf_ok(&out.scratch->buf);
+        zl_signer_free(out.signer); /* a hook may raise when all is done */
+        zlb_kept_push(L, &explainer, &out);
+        lua_pushvalue(L, top + 1);
+        bool explained = lua_pcall(L, 2, 0, 0) == 0 && zl_buf_ok(&out.message);
         zl_client_lack_signer(core, &now, out.code,
-                              explained ? zl_buf_view(&out.scratch->buf)
+                              explained ? zl_buf_view(&out.message)
                                         : ZL_LIT("memory ran out in the credentials function"));
     }
-    zlb_scratch_clear(out.scratch);
+    zl_buf_free(&out.message);
     zl_client_unref(core);
-    if (interrupted) {
-        lua_pushvalue(L, top + 2);
-        (void)lua_error(L);
-    }
-    lua_settop(L, top);
+    lua_settop(L, interrupted ? top + 1 : top);
+    return !interrupted;
 }
 
 void zlb_renew(lua_State *L, int client_index, zl_client *core) {
-    int top = lua_gettop(L);
-    lua_pushvalue(L, client_index);
-    get(L, core, ask, top + 1);
-    lua_settop(L, top);
+    zlb_client *client = lua_touserdata(L, client_index);
+    client->asking = true;
+    bool ok = get(L, core, &asker, lua_absindex(L, client_index), 1);
+    client->asking = false;
+    if (!ok) {
+        (void)lua_error(L);
+    }
+}
+
+bool zlb_renew_is_due(const zlb_client *client) {
+    return client->core != NULL && client->core->credentials.under_way && !client->asking;
 }
 
 void zlb_renew_take(lua_State *L, zl_client *core) {
-    get(L, core, take, 2);
+    int count = lua_gettop(L) - 1;
+    if (!get(L, core, &taker, 2, count < 3 ? count : 3)) {
+        (void)lua_error(L);
+    }
 }
 
-void zlb_renew_check(lua_State *L, const zl_client *core) {
-    if (core->credentials.under_way) {
+void zlb_renew_check(lua_State *L, const zlb_client *client) {
+    if (client->asking) {
         (void)zlb_raise(L, ZL_CODE_CREDENTIALS_UNAVAILABLE, NULL,
                         "the credentials function used its own client, which waits for it");
     }

@@ -5,6 +5,9 @@
 #include "client.h"
 #include "compat.h"
 
+/* Make what it needs though memory has run out; the metatable of clients is on top of the stack. */
+void zlb_renew_keep(lua_State *L);
+
 /* Read the option `credentials` of the table at index 1 for the client on top of the stack. False:
  * not given. Raises, also when others are given besides. */
 bool zlb_renew_begin(lua_State *L, zlb_client *client);
@@ -17,7 +20,11 @@ void zlb_renew(lua_State *L, int client_index, zl_client *core);
  */
 void zlb_renew_take(lua_State *L, zl_client *core);
 
+/* Whether the core waits for that: it said so, or it said so before and an error (of memory) left
+ * nobody to see to it. */
+bool zlb_renew_is_due(const zlb_client *client);
+
 /* Raise if the function is being asked: then it is what calls, and would wait for itself. */
-void zlb_renew_check(lua_State *L, const zl_client *core);
+void zlb_renew_check(lua_State *L, const zlb_client *client);
 
 #endif

@@ -1,0 +1,45 @@
+#include "kept.h"
+
+#if ZLB_FUNCTIONS_ARE_MADE
+
+#include "engine.h"
+
+static const char argument_name[] = "argument";
+
+void zlb_kept_add(lua_State *L, const zlb_kept *kept) {
+    lua_pushcfunction(L, kept->function);
+    lua_setfield(L, -2, kept->name);
+    (void)lua_newuserdata(L, sizeof(void *));
+    lua_setfield(L, -2, argument_name);
+}
+
+/* That the names are keys already is why nothing is allocated for them. */
+void zlb_kept_push(lua_State *L, const zlb_kept *kept, void *argument) {
+    luaL_getmetatable(L, zlb_client_types[0]);
+    lua_getfield(L, -1, kept->name);
+    lua_getfield(L, -2, argument_name);
+    *(void **)lua_touserdata(L, -1) = argument;
+    lua_remove(L, -3);
+}
+
+void *zlb_kept_argument(lua_State *L) {
+    return *(void **)lua_touserdata(L, 1);
+}
+
+#else
+
+void zlb_kept_add(lua_State *L, const zlb_kept *kept) {
+    (void)L;
+    (void)kept;
+}
+
+void zlb_kept_push(lua_State *L, const zlb_kept *kept, void *argument) {
+    lua_pushcfunction(L, kept->function);
+    lua_pushlightuserdata(L, argument);
+}
+
+void *zlb_kept_argument(lua_State *L) {
+    return lua_touserdata(L, 1);
+}
+
+#endif
