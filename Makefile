@@ -94,7 +94,8 @@ BARE     := $(OUT)/zenlayer/core.so
 STATIC   := $(OUT)/libzenlayer.a
 EMBED    := $(OUT)/embed
 THREADS  := $(OUT)/threads
-HOSTS    := $(EMBED) $(THREADS)
+TORTURE  := $(OUT)/torture
+HOSTS    := $(EMBED) $(THREADS) $(TORTURE)
 
 CORE_SRC := $(sort $(wildcard api/*.c))
 # Two objects from the same sources. The second has nothing of libcurl in it or behind it.
@@ -134,7 +135,7 @@ TEST_JOBS ?= $(shell expr $(JOBS) + 1)
 remake = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS))
 export LUA CC PKG_CONFIG
 
-.PHONY: all static embed hosts core core-tests install uninstall clean help test asan coverage memcheck tsan \
+.PHONY: all static embed hosts core core-tests install uninstall clean help test asan coverage memcheck torture tsan \
         fuzz fuzzers replays demo demo-openresty openresty benches bench-fleet bench-gateway bench-poll \
         secrets soak wire lint format check-warnings \
         headers-alone lint-rules lua-headers deps FORCE
@@ -177,6 +178,10 @@ $(EMBED): $(OUT)/obj/examples/embed/main.o $(STATIC)
 	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ $(HOST_LIBS) -o $@
 
 $(THREADS): $(OUT)/obj/spec/support/threads.o
+	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ $(HOST_LIBS) -o $@
+
+# malloc and its like are alloc.c's in this program, so those of the core are.
+$(TORTURE): $(patsubst %,$(OUT)/obj/spec/%.o,torture/torture torture/sources core/alloc) $(STATIC)
 	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ $(HOST_LIBS) -o $@
 
 # The linker puts the bench's own functions between transport and libcurl, to time each call.
@@ -339,7 +344,7 @@ asan: ## the tests of core and binding under AddressSanitizer (with leaks) and U
 	@.ci/deps build test
 	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined all core-tests hosts replays
 	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined LUA=luajit openresty
-	@mkdir -p $(ASAN_OWN) && for name in $(notdir $(TESTS) $(REPLAYS) $(THREADS)) $$(basename "$$(command -v $(LUA))"); do \
+	@mkdir -p $(ASAN_OWN) && for name in $(notdir $(TESTS) $(REPLAYS) $(THREADS) $(TORTURE)) $$(basename "$$(command -v $(LUA))"); do \
 	    echo detect_leaks=1 >$(ASAN_OWN)/$$name; done
 	@$(run) --build $(ASAN_BUILD) --timeout 900 \
 	    --preload "$$($(ASAN_CC) -print-file-name=libasan.so)" $(TESTS_ONLY)
@@ -388,6 +393,13 @@ tsan: ## eight threads with a Lua state each under ThreadSanitizer
 	@ZENLAYER_TEST_SLOW=1 ZENLAYER_TEST_THREADS='$(abspath $(TSAN_BUILD)/$(FLAVOUR))' \
 	    $(run) --build $(BUILD) spec/50-processes/threads_spec.lua
 
+# Over TLS some 300 points for each combination: there are thousands, most of them OpenSSL's own.
+torture: export UBSAN_OPTIONS = print_stacktrace=1
+torture: ## every allocation fails in turn, under AddressSanitizer (an hour); TORTURE_ARGS="-t jobs -f core"
+	@.ci/deps build test
+	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined $(ASAN_BUILD)/$(FLAVOUR)/torture
+	@spec/torture/run.sh $(ASAN_BUILD)/$(FLAVOUR)/torture 0 300 -v $(TORTURE_ARGS)
+
 lint: ## format, static analysis, and the rules of the house
 	@.ci/deps build lint
 	@$(remake) all core-tests
@@ -398,7 +410,8 @@ lint-rules:
 	@LINT_MODULE=$(MODULE) LINT_OBJ=$(CORE)/obj LINT_CPPFLAGS='$(LUA_CPPFLAGS)' .ci/lint
 
 format: ## clang-format in place
-	clang-format -i $(wildcard *.c api/*.[ch] binding/*.[ch] spec/core/*.[ch] spec/fuzz/*.[ch] spec/support/*.c bench/*.c examples/*/*.c)
+	clang-format -i $(wildcard *.c api/*.[ch] binding/*.[ch] spec/core/*.[ch] spec/fuzz/*.[ch] spec/support/*.c \
+	    spec/torture/*.[ch] bench/*.c examples/*/*.c)
 
 headers-alone: # each header compiles by itself
 	@set -e; for h in $(wildcard api/*.h binding/*.h); do \
