@@ -164,6 +164,7 @@ describe("a server", function()
         certificates.make(directory)
         certificates.self_signed(directory, "self")
         certificates.self_signed(directory, "expired", "20200101000000Z", "20200201000000Z")
+        certificates.self_signed(directory, "future", "20900101000000Z", "20910101000000Z")
     end)
     teardown(function()
         process.remove(directory)
@@ -203,6 +204,23 @@ describe("a server", function()
         assert.truthy(err.message:find "expired")
         assert.equal(0, requests)
         assert.equal(1, connections)
+    end)
+
+    it("with a certificate of the future is not, though it is trusted", function()
+        local response, err, requests = call(tls "future", "future.pem")
+        expect.failure({ code = "TLS_VERIFY_FAILED", outcome = "not_sent", attempts = 1 },
+            response, err)
+        assert.equal(0, requests)
+    end)
+
+    it("with a certificate that wants to be asked for is; nobody is asked", function()
+        local place = server.start "scripted"
+        certificates.self_signed(directory, "asked", nil, nil, certificates.revocation(place.port))
+        local response, request_id = call(tls "asked", "asked.pem")
+        local connections = #place:events "connection"
+        place:stop()
+        expect.success(response, request_id)
+        assert.equal(0, connections)
     end)
 
     it("with a self-signed certificate is not", function()

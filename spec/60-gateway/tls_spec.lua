@@ -85,6 +85,16 @@ describe("a gateway and the certificate of", function()
         not_trusted(call("future", tls "future"))
     end)
 
+    it("somebody who wants to be asked about it: it is talked to, nobody is asked", function()
+        local place = server.start "scripted"
+        certificates.self_signed(directory, "asked", nil, nil, certificates.revocation(place.port))
+        local response, err = call("asked", tls "asked")
+        local connections = #place:events "connection"
+        place:stop()
+        expect.success(response, err)
+        assert.equal(0, connections)
+    end)
+
     it("another name: it is not, wherever connect_to leads", function()
         for _, name in ipairs { "other.zenlayer.com", "zenlayer.com", "127.0.0.2", "[::1]" } do
             remote.failure({

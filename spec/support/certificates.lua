@@ -24,6 +24,7 @@ x509_extensions = server
 CN = 127.0.0.1
 [server]
 subjectAltName = DNS:localhost, DNS:127.0.0.1, IP:127.0.0.1
+%e
 [ca]
 default_ca = throw_away
 [throw_away]
@@ -38,10 +39,12 @@ commonName = supplied
 ]]
 
 -- In `directory`: NAME.pem and NAME-key.pem, signed by itself; with dates (YYYYMMDDHHMMSSZ), valid
--- between them alone.
-function certificates.self_signed(directory, name, from, to)
+-- between them alone; with more lines of extensions.
+function certificates.self_signed(directory, name, from, to, extensions)
     local path = directory .. "/" .. name
-    process.write(path .. ".cnf", (CONFIGURATION:gsub("%%s", directory)))
+    process.write(path .. ".cnf", (CONFIGURATION:gsub("%%[se]", {
+        ["%s"] = directory, ["%e"] = extensions or "",
+    })))
     process.write(directory .. "/index", "")
     process.write(directory .. "/serial", "01\n")
     process.check {
@@ -60,6 +63,16 @@ function certificates.self_signed(directory, name, from, to)
             path .. "-key.pem", "-days", "30", "-out", path .. ".pem",
         }
     end
+end
+
+-- The lines of a certificate that wants to be asked for at this port, whether it is still good.
+function certificates.revocation(port)
+    local place = "http://127.0.0.1:" .. port
+    return table.concat({
+        "crlDistributionPoints = URI:" .. place .. "/crl",
+        "authorityInfoAccess = OCSP;URI:" .. place .. "/ocsp, caIssuers;URI:" .. place .. "/ca",
+        "tlsfeature = status_request",
+    }, "\n")
 end
 
 local CHAIN = [[

@@ -126,6 +126,7 @@ def scripted(directory, log, options):
     many are reset once hands are shaken, behind a byte of nothing), script: a list of steps {"send": text,
     a character for each byte; "more": text that is sent a moment later; "for_ever": text that is sent
     until the client leaves; "then": "keep", "close" or "reset"}. @OK@ in a text is a good answer.
+    actions: {name: step}: what requests with that X-ZC-Action get, whatever the script says.
     """
     context = None
     if "cert" in options:
@@ -148,9 +149,15 @@ def scripted(directory, log, options):
             sock.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
             return
         while head := read_request(sock):
+            action = re.search(rb"(?i)\r\nx-zc-action: *([^\r\n]+)", head)
+            action = action.group(1).decode("latin-1") if action else None
+            names = re.findall(rb"\r\n([^:\r\n]+):", head)
             with lock:
-                step = script.pop(0) if script else {"send": "@OK@"}
-                log.add(event="request", line=head.split(b"\r\n")[0].decode("latin-1"))
+                step = options.get("actions", {}).get(action)
+                if step is None:
+                    step = script.pop(0) if script else {"send": "@OK@"}
+                log.add(event="request", line=head.split(b"\r\n")[0].decode("latin-1"), action=action,
+                        headers=sorted(name.decode("latin-1").lower() for name in names))
             sock.sendall(step["send"].replace("@OK@", good).encode("latin-1"))
             if "more" in step:
                 time.sleep(0.03)
