@@ -7,7 +7,6 @@
 --   box:requests()                                         -- those since the last box:faults
 --   box:stop()
 local cjson = require "cjson"
-local lfs = require "lfs"
 local process = require "process"
 local zenlayer = require "zenlayer"
 local safe = require "zenlayer.safe"
@@ -85,8 +84,14 @@ function sandbox:faults(rules)
     self:mark()
 end
 
+-- A line that is just being written is of what was before: it may be seen to grow page by page.
 function sandbox:mark()
-    self.from = lfs.attributes(self.journal_file, "size") or 0
+    local file = assert(io.open(self.journal_file, "rb"))
+    process.await(function()
+        self.from = file:seek "end"
+        return self.from == 0 or (file:seek("set", self.from - 1) and file:read(1) == "\n")
+    end, "the end of a line of the journal")
+    file:close()
 end
 
 function sandbox:journal()
