@@ -395,7 +395,7 @@ tsan: ## eight threads with a Lua state each under ThreadSanitizer
 
 # Over TLS some 300 points for each combination: there are thousands, most of them OpenSSL's own.
 torture: export UBSAN_OPTIONS = print_stacktrace=1
-torture: ## every allocation fails in turn, under AddressSanitizer (an hour); TORTURE_ARGS="-t jobs -f core"
+torture: ## every allocation fails in turn, under AddressSanitizer (half an hour); TORTURE_ARGS="-t jobs -f core"
 	@.ci/deps build test
 	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined $(ASAN_BUILD)/$(FLAVOUR)/torture
 	@spec/torture/run.sh $(ASAN_BUILD)/$(FLAVOUR)/torture 0 300 -v $(TORTURE_ARGS)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <openssl/rand.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -138,7 +139,18 @@ ZL_HOT static int on_timer(CURLM *multi, long timeout_ms, void *context) {
 
 /* --- construction ----------------------------------------------------------------------------- */
 
+/* Memory that ran out in it leaves OpenSSL's generator of random numbers in an error, which ends
+ * when it is used. libcurl just asks once for each multi handle whether there is one, and gives up.
+ */
+static void wake_generator(void) {
+    unsigned char byte;
+    if (RAND_status() != 1) {
+        (void)RAND_bytes(&byte, 1);
+    }
+}
+
 static bool open_multi(zl_transport *t) {
+    wake_generator();
     t->multi = curl_multi_init();
     if (t->multi == NULL) {
         return false;

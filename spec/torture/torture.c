@@ -310,9 +310,13 @@ static void run_points(const plan *p, const combination *c, size_t from) {
     }
 }
 
-/* What a child does: its points, and then a look for leaks, if LeakSanitizer is there. */
+/* What a child does: its points, one at which nothing fails, and then a look for leaks, if
+ * LeakSanitizer is there. */
 static void run_child(const plan *p, const combination *c, size_t from) {
+    combination last = {c->task, c->source, MODE_ONCE};
+    bool reached;
     run_points(p, c, from);
+    (void)run_point(p, &last, 0, NULL, &reached);
     if (__lsan_do_recoverable_leak_check != NULL && __lsan_do_recoverable_leak_check() != 0) {
         (void)printf("FAILED: -t %s -f %s -m %s: leaks\n", c->task->name, source_name(c->source),
                      mode_names[c->mode]);
