@@ -38,13 +38,15 @@ bool zlb_renew_begin(lua_State *L, zlb_client *client) {
 static const char *const field_names[] = {"access_key_id", "access_key_password", "expires_at",
                                           "token", NULL};
 
-/* A slip in a name would lose what it was to say. */
-static void check_names(lua_State *L, int index) {
+/* Replace the table by a copy: that holds its strings, whatever a finaliser does to the function's
+ * own meanwhile. A slip in a name would lose what it was to say. */
+static void take_copy(lua_State *L, int index) {
+    lua_newtable(L);
+    int copy = lua_gettop(L);
     lua_pushnil(L);
     while (lua_next(L, index) != 0) {
         size_t i = 0;
-        lua_pop(L, 1);
-        const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
         while (field_names[i] != NULL && strcmp(name, field_names[i]) != 0) {
             i++;
         }
@@ -58,7 +60,11 @@ static void check_names(lua_State *L, int index) {
                             "they expire",
                             name);
         }
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, copy);
     }
+    lua_replace(L, index);
 }
 
 static zl_view field(lua_State *L, int index, const char *name) {
@@ -121,7 +127,7 @@ static void read_given(lua_State *L, int index, given *out) {
                         "the credentials function returned a %s, expected a table",
                         luaL_typename(L, index));
     }
-    check_names(L, index);
+    take_copy(L, index);
     zl_view id = field(L, index, "access_key_id");
     zl_view password = field(L, index, "access_key_password");
     zl_view token = field(L, index, "token");

@@ -158,6 +158,66 @@ describe("a finalizer that changes", function()
     end)
 end)
 
+describe("a finalizer that empties", function()
+    -- And frees what was in it, where a finalizer may collect: in all Luas but 5.4.
+    it("what a credentials function returned", function()
+        local output, status = process.run_lua([[
+            local finalizer = require "every_lua".finalizer
+            local zenlayer = require "zenlayer"
+            collectgarbage("setpause", 0)
+            collectgarbage("setstepmul", 1000)
+            for nth = 1, 40 do
+                local given = {
+                    access_key_id = ("x"):rep(60) .. nth,
+                    access_key_password = ("x"):rep(61) .. nth, expires_at = os.time() + 1000,
+                }
+                local inside, count, is_over, junk = false, 0, false, {}
+                local client = zenlayer.new {
+                    endpoint = arg[1],
+                    credentials = function()
+                        inside = true
+                        return given
+                    end,
+                }
+                local op = client:prepare "Echo"
+                local function meddle()
+                    count = count + (inside and 1 or 0)
+                    if count == nth then
+                        for name in pairs(given) do
+                            given[name] = nil
+                        end
+                        collectgarbage()
+                        for i = 1, 500 do
+                            junk[i] = ("y"):rep(60 + i % 5) .. i
+                        end
+                    end
+                    if not is_over then
+                        finalizer(meddle)
+                    end
+                end
+                collectgarbage()
+                finalizer(meddle)
+                local ok, step, _, request = pcall(op.step, op)
+                is_over = true
+                assert(ok, tostring(step))
+                if step == "send" then
+                    local text = request.headers.Authorization
+                    assert(text:find(("x"):rep(60) .. nth, 1, true), text)
+                else
+                    local _, err = pcall(op.result, op)
+                    assert(zenlayer.is_error(err) and err.kind == "credentials", tostring(err))
+                    -- All of it was gone, or some; what is read is never what was freed.
+                    assert(err.message:find "neither" or err.message:find " without ", err.message)
+                end
+                client:close()
+            end
+            print "well"
+        ]], {}, errors.NOWHERE)
+        assert.equal(0, status, output)
+        assert.equal("well\n", output)
+    end)
+end)
+
 -- A client that is closed by a finalizer at the first allocation within a method, then at the
 -- second, and so on: before it is used, while its arguments are read, while it is at work. What is
 -- freed is soon used again. Printed are the ways the calls ended, and how often.
