@@ -409,7 +409,7 @@ static int wait_until(lua_State *L) {
     const zlb_job *job = lua_touserdata(L, 2);
     int64_t until_ms = (int64_t)lua_tonumber(L, 3);
     lua_Hook hook = main_hook(L);
-    while (!zl_operation_is_done(job->op) && client->transport != NULL) {
+    while (job->op != NULL && !zl_operation_is_done(job->op) && client->transport != NULL) {
         int64_t left_ms = until_ms - zl_clock_mono_ms();
         turn(L, left_ms < 0 ? 0 : left_ms < WAIT_SLICE_MS ? left_ms : WAIT_SLICE_MS, hook);
         tell_all(L);
@@ -434,7 +434,7 @@ static int j_wait(lua_State *L) {
         lua_pushnumber(L, (lua_Number)(zl_clock_mono_ms() + wait_ms));
         lua_call(L, 3, 0);
     }
-    lua_pushboolean(L, zl_operation_is_done(job->op));
+    lua_pushboolean(L, zl_operation_is_done(check_job(L)->op)); /* on_progress can finalise it */
     return 1;
 }
 

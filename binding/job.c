@@ -23,8 +23,12 @@ void zlb_job_free(zlb_job *job) {
     zl_buf_free(&job->body);
 }
 
+/* A script can get at it, and call it with anything. */
 static int j_gc(lua_State *L) {
-    zlb_job_free(lua_touserdata(L, 1));
+    zlb_job *job = zlb_self(L, zlb_job_types);
+    if (job != NULL) {
+        zlb_job_free(job);
+    }
     return 0;
 }
 
@@ -150,7 +154,8 @@ int zlb_job_result(lua_State *L, int job_index) {
 
 static void create_metatable(lua_State *L, bool safe) {
     if (zlb_newmetatable(L, zlb_job_types[safe])) {
-        lua_pushcfunction(L, j_gc);
+        lua_pushvalue(L, -1);
+        lua_pushcclosure(L, j_gc, 1);
         lua_setfield(L, -2, "__gc");
         zlb_set_name(L, "zenlayer.job");
         lua_newtable(L);

@@ -194,6 +194,7 @@ static bool renew(lua_State *L, const zlb_job *job) {
         }
     }
     lua_settop(L, 1);
+    (void)check_prepared(L); /* the function may have finalised it */
     return asked;
 }
 
@@ -376,8 +377,12 @@ static int o_result(lua_State *L) {
     return zlb_job_result(L, 1);
 }
 
+/* As of a job. */
 static int o_gc(lua_State *L) {
-    zlb_job_free(lua_touserdata(L, 1));
+    zlb_job *job = zlb_self(L, zlb_prepared_types);
+    if (job != NULL) {
+        zlb_job_free(job);
+    }
     return 0;
 }
 
@@ -388,7 +393,8 @@ static const luaL_Reg methods[] = {
 
 static void create_metatable(lua_State *L, bool safe) {
     if (zlb_newmetatable(L, zlb_prepared_types[safe])) {
-        lua_pushcfunction(L, o_gc);
+        lua_pushvalue(L, -1);
+        lua_pushcclosure(L, o_gc, 1);
         lua_setfield(L, -2, "__gc");
         zlb_set_name(L, "zenlayer.operation");
         lua_newtable(L);

@@ -1,0 +1,119 @@
+-- Scripts that mean harm (mischief.lua): what comes is an error of the module's, what the script
+-- raised itself, or a result, and never a crash. ZENLAYER_TEST_SEED=n runs seed n alone.
+local process = require "process"
+local sandbox = require "binding_sandbox"
+
+local MISCHIEF = process.read "spec/support/mischief.lua"
+local SEEDS = process.rounds(8, 3)
+local ROUNDS = process.slowness > 1 and 150 or 400
+
+describe("a hostile script", function()
+    local box
+
+    setup(function()
+        box = sandbox.start()
+    end)
+    teardown(function()
+        box:stop()
+    end)
+
+    local only = math.tointeger(tonumber(os.getenv "ZENLAYER_TEST_SEED"))
+    for seed = only or 1, only or SEEDS do
+        it("with seed " .. seed, function()
+            local output, status = process.run_lua(MISCHIEF, {}, box.endpoint, seed, ROUNDS)
+            assert.equal(0, status, ("ZENLAYER_TEST_SEED=%d: %s"):format(seed, output))
+            local told = {}
+            for times, what in output:gmatch "(%d+) ([%l ]+)\n" do
+                told[what] = tonumber(times)
+            end
+            for _, what in ipairs { "results", "errors of the module" } do
+                assert.is_true((told[what] or 0) > 50, output)
+            end
+            assert.is_true((told.traps or 0) > 0, output) -- what bit, or was called
+        end)
+    end
+
+    local HEAD = [[
+        local zenlayer = require "zenlayer"
+        local client = zenlayer.new {
+            access_key_id = "SANDBOXKEY", access_key_password = "sandbox-password",
+            endpoint = arg[1],
+        }
+    ]]
+
+    local function run(body)
+        local output, status = process.run_lua(HEAD .. body, {}, box.endpoint)
+        assert.equal(0, status, output)
+        return output
+    end
+
+    it("that finalizes by hand what is none of that kind", function()
+        assert.equal("well\n", run [[
+            local job = client:submit_call "Echo"
+            local op = client:prepare "Echo"
+            local odd = { io.stdout, client, 1, "x", true, {}, print, zenlayer.null }
+            for _, object in ipairs { job, op } do
+                local finalize = getmetatable(object).__gc
+                for _, value in ipairs(odd) do
+                    pcall(finalize, value)
+                end
+                pcall(finalize)
+            end
+            pcall(getmetatable(job).__gc, op)
+            pcall(getmetatable(op).__gc, job)
+            assert(op:step() == "send")
+            assert(job:wait() and job:result().params)
+            print "well"
+        ]])
+    end)
+
+    it("that finalizes by hand what is in use", function()
+        assert.equal("well\n", run [[
+            local job
+            job = client:submit_wait_until_stopped({ "id-1" }, {
+                wait_timeout = 5, wait_min_delay = 0.01, wait_max_delay = 0.02,
+                on_progress = function()
+                    getmetatable(job).__gc(job)
+                end,
+            })
+            local ok, err = pcall(job.wait, job)
+            assert(not ok and zenlayer.is_error(err) and err.where == "self", tostring(err))
+            assert(client:poll(0) == 0)
+            local op
+            local own = zenlayer.new {
+                endpoint = arg[1],
+                credentials = function()
+                    getmetatable(op).__gc(op)
+                    return { token = "sandbox-token" }
+                end,
+            }
+            op = own:prepare "Echo"
+            ok, err = pcall(op.step, op)
+            assert(not ok and zenlayer.is_error(err) and err.where == "self", tostring(err))
+            assert(client:call("Echo", { n = 1 }).params.n == 1)
+            print "well"
+        ]])
+    end)
+
+    it("with a hundred thousand ids, and ids of a megabyte", function()
+        assert.equal("well\n", run [[
+            local ids = {}
+            for i = 1, 100000 do
+                ids[i] = "id-" .. i
+            end
+            local job = client:submit_stop_instances(ids)
+            client:poll(0)
+            assert(job:cancel())
+            local ok, err = pcall(job.result, job)
+            assert(not ok and zenlayer.is_error(err) and #err.batches == 1000)
+            local long = ("x"):rep(1024 * 1024)
+            ok, err = pcall(client.stop_instances, client, { long, long .. "y" })
+            assert(ok or zenlayer.is_error(err), tostring(err))
+            for _, id in ipairs { "a\0b", "\255", "", 1, true, {}, print } do
+                ok, err = pcall(client.stop_instances, client, { "id-1", id })
+                assert(not ok and err.where == "instance_ids[2]", tostring(err))
+            end
+            print "well"
+        ]])
+    end)
+end)
