@@ -1,11 +1,12 @@
--- What bench/soak.py measures: many calls of one client, one after another.
+-- What bench/soak.py measures: many calls of one client, one after another. Once they are made it
+-- makes some more for each number that it reads, and tells how many microseconds of processor time
+-- one took; where its input ends, it tells what became of memory and descriptors.
 --
---     soak.lua ENDPOINT CA_FILE CALLS
+--     soak.lua ENDPOINT CA_FILE CALLS WARM_AFTER
 local safe = require "zenlayer.safe"
 
-local endpoint, ca_file, calls = arg[1], arg[2], tonumber(arg[3])
-local PARTS = 20 -- of a tenth of the calls
-local faults, accepted, retries = 0, 0, 0
+local endpoint, ca_file, calls, warm_after = arg[1], arg[2], tonumber(arg[3]), tonumber(arg[4])
+local made, faults, accepted, retries = 0, 0, 0, 0
 
 local client = assert(safe.new {
     access_key_id = "SOAKKEY", access_key_password = "soak-password",
@@ -35,22 +36,7 @@ local function run(count)
         assert(result or safe.is_error(err))
         accepted = accepted + (result and 1 or 0)
     end
-end
-
-local function median(list)
-    table.sort(list)
-    return list[math.floor(#list / 2) + 1]
-end
-
--- A tenth of the calls: microseconds of processor time a call.
-local function measured()
-    local parts, count = {}, math.floor(calls / 10 / PARTS)
-    for i = 1, PARTS do
-        local began = os.clock()
-        run(count)
-        parts[i] = (os.clock() - began) / count * 1e6
-    end
-    return median(parts)
+    made = made + count
 end
 
 local function resident_kib()
@@ -74,16 +60,20 @@ local function descriptors()
     return count
 end
 
-run(math.floor(calls / 10))
+io.stdout:setvbuf "line"
+run(warm_after)
 local fds, kib = descriptors(), resident_kib()
-local first = measured()
-run(math.floor(calls * 7 / 10))
-local last = measured()
-local grown = resident_kib() - kib
-print(("%d calls, %d accepted, %d retries"):format(calls, accepted, retries))
-print("grown_kib " .. grown)
-print("fds_more " .. descriptors() - fds)
-print(("first_us %.1f"):format(first))
-print(("last_us %.1f"):format(last))
+run(calls - warm_after)
+print "ready"
+for line in io.lines() do
+    local count, began = tonumber(line), os.clock()
+    run(count)
+    print((os.clock() - began) / count * 1e6)
+end
+print("calls " .. made)
+print("accepted " .. accepted)
+print("retries " .. retries)
 print("faults " .. faults)
+print("grown_kib " .. resident_kib() - kib)
+print("fds_more " .. descriptors() - fds)
 client:close()
