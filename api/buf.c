@@ -80,7 +80,7 @@ bool zl_buf_reserve(zl_buf *buf, size_t more) {
     }
     if (buf->data != NULL) {
         memcpy(data, buf->data, buf->len + 1);
-        OPENSSL_cleanse(buf->data, buf->len + 1);
+        OPENSSL_cleanse(buf->data, buf->cap);
         free(buf->data);
     }
     data[buf->len] = '\0';
@@ -149,7 +149,7 @@ void zl_buf_clear(zl_buf *buf) {
 
 void zl_buf_free(zl_buf *buf) {
     if (buf->data != NULL) {
-        OPENSSL_cleanse(buf->data, buf->len);
+        OPENSSL_cleanse(buf->data, buf->cap); /* all of it: some write behind len at first */
         free(buf->data);
     }
     *buf = (zl_buf){0};

@@ -235,6 +235,7 @@ int zl_sign_authorization(zl_signer *signer, zl_view string_to_sign, char *out) 
         return failure();
     }
     to_hex(mac, put(out, signer->prefix.data, signer->prefix.len));
+    OPENSSL_cleanse(mac, sizeof mac);
     return ZL_OK;
 }
 

@@ -1,5 +1,6 @@
 #include "transfer.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -217,29 +218,36 @@ void zl_transfer_free(zl_transfer *t) {
     if (t->easy != NULL) {
         curl_easy_cleanup(t->easy);
     }
-    curl_slist_free_all(t->headers);
+    zl_buf_free(&t->lines);
     zl_buf_free(&t->head);
     zl_buf_free(&t->body);
+    OPENSSL_cleanse(t->error_text, sizeof t->error_text); /* may quote a proxy's URL */
     free(t);
 }
 
 /* --- one exchange ----------------------------------------------------------------------------- */
 
-static bool add_header_line(zl_transfer *t, const char *line) {
-    struct curl_slist *headers = curl_slist_append(t->headers, line);
-    t->headers = headers != NULL ? headers : t->headers;
-    return headers != NULL;
+/* In place of libcurl's own: the first would stall bodies over 1 KiB for a second, the second says
+ * nothing. */
+static const char *const own_lines[] = {"Expect:", "Accept: application/json"};
+
+/* The headers of a request, as a list for libcurl. False when out of memory. */
+static bool set_headers(zl_transfer *t, const zl_request *request) {
+    size_t count = request->header_count, all = count + sizeof own_lines / sizeof own_lines[0];
+    zl_buf_set(&t->lines, zl_buf_view(&request->lines)); /* each ends in NUL there */
+    if (!zl_buf_ok(&t->lines)) {
+        return false;
+    }
+    for (size_t i = 0; i < all; i++) {
+        t->headers[i].data =
+            i < count ? t->lines.data + request->headers[i].start : (char *)own_lines[i - count];
+        t->headers[i].next = i + 1 < all ? &t->headers[i + 1] : NULL;
+    }
+    return true;
 }
 
 bool zl_transfer_prepare(zl_transfer *t, const zl_request *request) {
-    bool ok = true;
-    for (size_t i = 0; i < request->header_count; i++) {
-        ok = ok && add_header_line(t, zl_request_line(request, i));
-    }
-    /* libcurl's own: the first would stall bodies over 1 KiB for a second, the second says nothing.
-     */
-    ok = ok && add_header_line(t, "Expect:") && add_header_line(t, "Accept: application/json");
-    setter s = {t->easy, ok ? CURLE_OK : CURLE_OUT_OF_MEMORY};
+    setter s = {t->easy, set_headers(t, request) ? CURLE_OK : CURLE_OUT_OF_MEMORY};
     SET(&s, CURLOPT_POST, 1L); /* also undoes a warm-up's HEAD */
     SET(&s, CURLOPT_URL, request->url.data);
     SET(&s, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
@@ -280,9 +288,8 @@ static void reset_buffer(zl_buf *buf) {
 }
 
 void zl_transfer_reset(zl_transfer *t) {
-    curl_slist_free_all(t->headers);
-    t->headers = NULL;
     (void)curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, NULL);
+    zl_buf_clear(&t->lines);
     (void)curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, NULL);
     reset_buffer(&t->head);
     reset_buffer(&t->body);

@@ -20,7 +20,9 @@ typedef struct zl_transfer {
     bool is_warm_up;          /* a HEAD that only opens a connection */
     int64_t until_ms;         /* when it must be over, on the monotonic clock */
     int64_t connect_until_ms; /* when sending must have begun */
-    struct curl_slist *headers;
+    zl_buf
+        lines; /* the request's headers, and their list; curl_slist_append's copies stay unwiped */
+    struct curl_slist headers[ZL_REQUEST_HEADERS_MAX + 2];
     bool began;     /* libcurl began to make a connection for it */
     int sends;      /* how often libcurl was about to send the request */
     int local_port; /* of the connection it was sent on */

@@ -114,10 +114,10 @@ static int m_sign(lua_State *L) {
         return zlb_raise_memory(L);
     }
     check_signed(L, zl_sign(scratch->signer, &in, scratch->buf.data));
+    scratch->buf.len = len;
 
     lua_createtable(L, 0, 7);
-    lua_pushlstring(L, scratch->buf.data, len);
-    lua_setfield(L, -2, "Authorization");
+    zlb_set_view(L, "Authorization", zl_buf_view(&scratch->buf));
     zlb_set_view(L, "Host", in.host);
     zlb_set_view(L, "Content-Type", in.content_type);
     zlb_set_text(L, "X-ZC-Signature-Method", "ZC2-HMAC-SHA256");

@@ -497,6 +497,14 @@ static void test_a_buffer_is_wiped(void **state) {
     zl_buf_clear(&buf);
     zl_buf_add_text(&buf, secret);
     zl_buf_free(&buf);
+    for (int grows = 0; grows < 2; grows++) { /* what is behind its end, too */
+        assert_true(zl_buf_reserve(&buf, sizeof secret));
+        memcpy(buf.data + buf.len, secret, sizeof secret);
+        if (grows) {
+            assert_true(zl_buf_reserve(&buf, 1000));
+        }
+        zl_buf_free(&buf);
+    }
     assert_int_equal(alloc_watch(NULL), 0);
 }
 
