@@ -7,6 +7,7 @@ exclude_files = { "build", "lua_modules", ".luarocks" }
 files["**/*_spec.lua"].std = "lua54+busted"
 files["spec/support"].std = "lua54+busted"
 files["spec/support/every_lua.lua"] = { std = "max", ignore = { "121", "122", "143" } }
+files["spec/torture"].globals = { "memory_failed", "copy_variable" }
 files["lib"].std = "min"
 files["lib/resty"].std = "ngx_lua"
 files["examples/openresty"].std = "ngx_lua"

@@ -180,9 +180,10 @@ $(EMBED): $(OUT)/obj/examples/embed/main.o $(STATIC)
 $(THREADS): $(OUT)/obj/spec/support/threads.o
 	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ $(HOST_LIBS) -o $@
 
-# malloc and its like are alloc.c's in this program, so those of the core are.
-$(TORTURE): $(patsubst %,$(OUT)/obj/spec/%.o,torture/torture torture/sources core/alloc) $(STATIC)
-	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ $(HOST_LIBS) -o $@
+# malloc and its like are alloc.c's in this program, so those of the core are. zl_sign is secrets.c's,
+# which notes every signature.
+$(TORTURE): $(patsubst %,$(OUT)/obj/spec/%.o,torture/torture torture/secrets torture/sources core/alloc)             $(STATIC)
+	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wl,--wrap=zl_sign $^ $(HOST_LIBS) -o $@
 
 # The linker puts the bench's own functions between transport and libcurl, to time each call.
 TIMED := socket_action add_handle remove_handle
@@ -399,6 +400,7 @@ torture: ## every allocation fails in turn, under AddressSanitizer (half an hour
 	@.ci/deps build test
 	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined $(ASAN_BUILD)/$(FLAVOUR)/torture
 	@spec/torture/run.sh $(ASAN_BUILD)/$(FLAVOUR)/torture 0 300 -v $(TORTURE_ARGS)
+	@$(if $(TORTURE_ARGS),,spec/torture/secrets.sh $(ASAN_BUILD)/$(FLAVOUR)/torture 20 -v)
 
 lint: ## format, static analysis, and the rules of the house
 	@.ci/deps build lint

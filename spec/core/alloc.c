@@ -28,6 +28,7 @@ static struct {
 static size_t count, live, fail_at, found;
 static bool fails_on, has_failed;
 static const char *watched;
+static alloc_looker looker;
 
 /* A function pointer out of dlsym's object pointer, as POSIX has it. */
 static void find(void *function, const char *name) {
@@ -51,36 +52,47 @@ static bool must_fail(void) {
     return fails;
 }
 
+/* What is looked through later begins as zeros, all that there is of it: what somebody else left
+ * there is not to be found, and valgrind not to complain about the look. */
 void *seen_malloc(size_t size) {
-    /* What is looked through later must be defined, or valgrind complains about the look. */
-    void *block = must_fail() ? NULL : watched != NULL ? real.calloc(1, size) : real.malloc(size);
+    void *block = must_fail() ? NULL : real.malloc(size);
     live += block != NULL;
+    if (block != NULL && looker != NULL) {
+        memset(block, 0, malloc_usable_size(block));
+    }
     return block;
 }
 
 void *seen_calloc(size_t n, size_t size) {
     void *block = must_fail() ? NULL : real.calloc(n, size);
     live += block != NULL;
+    if (block != NULL && looker != NULL) {
+        memset(block, 0, malloc_usable_size(block));
+    }
     return block;
 }
 
+/* Where blocks are looked through it always moves: what it may leave behind is seen. */
 void *seen_realloc(void *old, size_t size) {
-    void *block = must_fail() ? NULL : real.realloc(old, size);
-    live += old == NULL && block != NULL;
+    if (looker == NULL) {
+        void *block = must_fail() ? NULL : real.realloc(old, size);
+        live += old == NULL && block != NULL;
+        return block;
+    }
+    void *block = seen_malloc(size);
+    if (block != NULL && old != NULL) {
+        size_t had = malloc_usable_size(old);
+        memcpy(block, old, had < size ? had : size);
+        seen_free(old);
+    }
     return block;
 }
 
 void seen_free(void *block) {
     find_real();
     live -= block != NULL;
-    if (block != NULL && watched != NULL) {
-        size_t size = malloc_usable_size(block), len = strlen(watched);
-        for (size_t i = 0; i + len <= size; i++) {
-            if (memcmp((const char *)block + i, watched, len) == 0) {
-                found++;
-                break;
-            }
-        }
+    if (block != NULL && looker != NULL) {
+        looker(block, malloc_usable_size(block));
     }
     real.free(block);
 }
@@ -103,9 +115,24 @@ size_t alloc_live(void) {
     return live;
 }
 
+void alloc_look(alloc_looker look) {
+    looker = look;
+}
+
+static void look_for_watched(const void *block, size_t size) {
+    size_t len = strlen(watched);
+    for (size_t i = 0; i + len <= size; i++) {
+        if (memcmp((const char *)block + i, watched, len) == 0) {
+            found++;
+            return;
+        }
+    }
+}
+
 size_t alloc_watch(const char *secret) {
     size_t before = found;
     watched = secret;
     found = 0;
+    alloc_look(secret != NULL ? look_for_watched : NULL);
     return before;
 }

@@ -19,6 +19,11 @@ bool alloc_has_failed(void);
 /* Blocks that were allocated and not freed, by the core. */
 size_t alloc_live(void);
 
+/* From now, `look` is given every block that the core gives back, all that malloc gave of it; a
+ * block that grows or shrinks is given back for another. NULL: no more. */
+typedef void (*alloc_looker)(const void *block, size_t size);
+void alloc_look(alloc_looker look);
+
 /* From now, look through every block that the core gives back for `secret` (NULL: no more). Returns
  * in how many it was found since the last time. */
 size_t alloc_watch(const char *secret);

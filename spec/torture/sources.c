@@ -5,6 +5,7 @@
 
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <stdint.h>
 #include <string.h>
@@ -24,7 +25,9 @@ typedef struct gate {
 } gate;
 
 static gate gates[SOURCE_COUNT];
+static secrets_account accounts[SOURCE_COUNT];
 static source failing;
+static bool looks; /* through what others than the core give back */
 static _Thread_local bool is_main;
 
 /* Those of libc or of a sanitizer. In this program the plain names are alloc.c's. */
@@ -61,12 +64,36 @@ static bool must_refuse(gate *g, size_t size) {
     return refuses;
 }
 
+static void give_back(gate *g, void *block) {
+    if (looks && is_main) {
+        secrets_look(&accounts[g - gates], block, malloc_usable_size(block));
+    }
+    real.free(block);
+}
+
+/* As realloc, but where blocks are looked through another one every time, which begins as zeros. */
+static void *change(gate *g, void *block, size_t size) {
+    if (!looks) {
+        return real.realloc(block, size);
+    }
+    void *given = real.realloc(NULL, size);
+    if (given != NULL) {
+        size_t had = block != NULL ? malloc_usable_size(block) : 0;
+        memset(given, 0, malloc_usable_size(given));
+        if (block != NULL) {
+            memcpy(given, block, had < size ? had : size);
+            give_back(g, block);
+        }
+    }
+    return given;
+}
+
 /* Every kind of allocation is a realloc. */
 static void *give(gate *g, void *block, size_t size) {
     if (must_refuse(g, size)) {
         return NULL;
     }
-    void *given = real.realloc(block, size > 0 ? size : 1);
+    void *given = change(g, block, size > 0 ? size : 1);
     if (block == NULL && given != NULL) {
         g->live++;
     }
@@ -76,7 +103,7 @@ static void *give(gate *g, void *block, size_t size) {
 static void take(gate *g, void *block) {
     if (block != NULL) {
         g->live--;
-        real.free(block);
+        give_back(g, block);
     }
 }
 
@@ -90,7 +117,7 @@ void *sources_lua_alloc(void *context, void *block, size_t old_size, size_t size
         return NULL;
     }
     if (block != NULL && size <= old_size) { /* Lua takes it for granted that this succeeds */
-        return real.realloc(block, size);
+        return change(g, block, size);
     }
     return give(g, block, size);
 }
@@ -203,4 +230,17 @@ size_t source_asked(source which) {
 
 size_t source_live(source which) {
     return which == SOURCE_CORE ? alloc_live() : gates[which].live;
+}
+
+static void look_at_core(const void *block, size_t size) {
+    secrets_look(&accounts[SOURCE_CORE], block, size);
+}
+
+void sources_look(bool all) {
+    alloc_look(look_at_core);
+    looks = all;
+}
+
+const secrets_account *source_account(source which) {
+    return &accounts[which];
 }

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "secrets.h"
+
 typedef enum source { SOURCE_LUA, SOURCE_CORE, SOURCE_CURL, SOURCE_OPENSSL, SOURCE_COUNT } source;
 
 const char *source_name(source which);
@@ -28,5 +30,10 @@ bool sources_relent(void);
  * that were not given back. */
 size_t source_asked(source which);
 size_t source_live(source which);
+
+/* From now on look through what is given back for secrets: by the core, and with `all` by
+ * everybody. What a source has given back so far. */
+void sources_look(bool all);
+const secrets_account *source_account(source which);
 
 #endif

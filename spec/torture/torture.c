@@ -1,18 +1,23 @@
 /* Every allocation of a task fails in turn: in Lua, in the core, in libcurl, in OpenSSL; once, from
  * then on, or until the state is closed. After each the same must hold: no crash, no block and no
- * descriptor left, and what the task's script checks.
+ * descriptor left, no secret in what the core has given back, and what the task's script checks.
  *
- * usage: torture [-t TASK] [-f SOURCE] [-m MODE] [-n POINTS] [-s SEED] [-k K] [-v] SCRIPT
- * [ARGUMENT…]
+ * usage: torture [-t TASK] [-f SOURCE] [-m MODE] [-n POINTS] [-s SEED] [-k K] [-S VARIABLES] [-w]
+ * [-v] SCRIPT [ARGUMENT…]
  *
  *   -t, -f, -m  these tasks, sources or modes alone: names with commas between them
  *   -n          at most so many points for each of their combinations, drawn by the seed; 0: all
  *   -k          this allocation alone
+ *   -S          the values of these variables of the environment are secrets; see secrets.h
+ *   -w          look for them in what the others give back, too, and say what was found
  *   -v          a line for each combination
  *
- * The script returns { names = { task, … }, begin = function }. begin(task, number, argument…)
- * makes everything ready and returns two functions: act(), during which memory fails, and check(ok,
- * …), called with what pcall of act returned once there is memory again; it raises what is wrong.
+ * The script returns { names = { task, … }, begin = function, unseen = { [task] = true } }.
+ * begin(task, number, argument…) makes everything ready and returns two functions: act(), during
+ * which memory fails, and check(ok, …), called with what pcall of act returned once there is memory
+ * again; it raises what is wrong. In a task that is `unseen` Lua itself never has a secret (-w
+ * looks). Scripts have two functions more: memory_failed() says whether it did, copy_variable(to,
+ * from) sets a variable of the environment to the value of another; without `from` there is none.
  *
  * Each combination runs in a process of its own, after every task has succeeded once in the one
  * that it is forked from: the first use of libcurl and OpenSSL is not theirs to survive. */
@@ -62,7 +67,7 @@ typedef struct plan {
     const char *task, *source, *mode; /* lists of names; NULL: all */
     size_t points, k;
     unsigned long seed;
-    bool verbose;
+    bool looks_everywhere, verbose;
     const char *script;
     char **arguments;
     int argument_count;
@@ -72,6 +77,7 @@ typedef struct plan {
 /* A task, and how many allocations it asks each source for. */
 typedef struct task {
     char name[40];
+    bool unseen; /* no secret is to come to Lua */
     size_t asked[SOURCE_COUNT];
 } task;
 
@@ -86,6 +92,7 @@ typedef struct progress {
     size_t k; /* under way, or the last */
     size_t points, failures;
     size_t number; /* of points, over all */
+    secrets_account accounts[SOURCE_COUNT];
 } progress;
 
 static progress *shared;
@@ -138,6 +145,37 @@ static bool compare(const holdings *before, const holdings *after, char *problem
     return true;
 }
 
+/* Whether a source has given back nothing with a secret in it since then. */
+static bool is_wiped(source which, const secrets_account *before, char *problem) {
+    const secrets_account *now = source_account(which);
+    for (int i = 0; i < secrets_count(); i++) {
+        size_t count = now->held[i] - before->held[i];
+        if (count > 0) {
+            (void)snprintf(problem, PROBLEM_BYTES, "%zu blocks that %s gave back held %s", count,
+                           source_name(which), secrets_name(i));
+            return false;
+        }
+    }
+    return true;
+}
+
+static void add_account(secrets_account *to, const secrets_account *now,
+                        const secrets_account *before) {
+    to->blocks += now->blocks - before->blocks;
+    for (int i = 0; i < secrets_count(); i++) {
+        to->held[i] += now->held[i] - before->held[i];
+    }
+}
+
+/* Note what all sources have given back since then; whether it was as it must be. */
+static bool settle(const task *t, const secrets_account before[SOURCE_COUNT], char *problem) {
+    for (int i = 0; i < SOURCE_COUNT; i++) {
+        add_account(&shared->accounts[i], source_account((source)i), &before[i]);
+    }
+    return is_wiped(SOURCE_CORE, &before[SOURCE_CORE], problem) &&
+           (!t->unseen || is_wiped(SOURCE_LUA, &before[SOURCE_LUA], problem));
+}
+
 static double now_s(void) {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
@@ -160,12 +198,31 @@ static bool tell(lua_State *L, const char *what, char *problem) {
     return false;
 }
 
+/* memory_failed() → whether something was refused at this point. */
+static bool memory_has_failed;
+
+static int f_memory_failed(lua_State *L) {
+    lua_pushboolean(L, memory_has_failed);
+    return 1;
+}
+
+/* copy_variable(to [, from]): as said above. Lua does not see the value. */
+static int f_copy_variable(lua_State *L) {
+    const char *to = luaL_checkstring(L, 1), *from = luaL_optstring(L, 2, NULL);
+    const char *value = from != NULL ? getenv(from) : NULL;
+    luaL_argcheck(L, from == NULL || value != NULL, 2, "no such variable");
+    (void)(value != NULL ? setenv(to, value, 1) : unsetenv(to));
+    return 0;
+}
+
 /* A state with the script's table on its stack; NULL with a problem. */
 static lua_State *new_state(const plan *p, char *problem) {
     lua_State *L = lua_newstate(sources_lua_alloc, NULL);
     luaL_openlibs(L);
     preload(L, "zenlayer", luaopen_zenlayer);
     preload(L, "zenlayer.safe", luaopen_zenlayer_safe);
+    lua_register(L, "memory_failed", f_memory_failed);
+    lua_register(L, "copy_variable", f_copy_variable);
     if (luaL_loadfile(L, p->script) != 0 || lua_pcall(L, 0, 1, 0) != 0) {
         (void)tell(L, "script", problem);
         lua_close(L);
@@ -220,7 +277,7 @@ static bool run_state(const plan *p, const combination *c, size_t k, size_t *ask
             asked[i] = source_asked((source)i) - before[i];
         }
         if (c->mode != MODE_END) {
-            *reached = sources_relent();
+            *reached = memory_has_failed = sources_relent();
             ok = check(L, status, problem);
         }
     }
@@ -232,6 +289,10 @@ static bool run_state(const plan *p, const combination *c, size_t k, size_t *ask
 static bool run_point(const plan *p, const combination *c, size_t k, size_t *asked, bool *reached) {
     char problem[PROBLEM_BYTES] = "";
     holdings before = take_stock();
+    secrets_account looked[SOURCE_COUNT];
+    for (int i = 0; i < SOURCE_COUNT; i++) {
+        looked[i] = *source_account((source)i);
+    }
     double began = now_s();
     *reached = false;
     shared->k = k;
@@ -240,6 +301,8 @@ static bool run_point(const plan *p, const combination *c, size_t k, size_t *ask
     (void)alarm(0);
     holdings after = take_stock();
     ok = ok && compare(&before, &after, problem);
+    ok = settle(c->task, looked, problem) && ok;
+    secrets_forget_signatures();
     double took = now_s() - began;
     if (ok && took > p->point_seconds) {
         (void)snprintf(problem, PROBLEM_BYTES, "it took %.1f s", took);
@@ -393,7 +456,12 @@ static int read_tasks(task tasks[TASKS_MAX]) {
             break;
         }
         (void)snprintf(tasks[count].name, sizeof tasks[count].name, "%s", name);
-        lua_pop(L, 1);
+        lua_getfield(L, 1, "unseen");
+        if (lua_type(L, -1) == LUA_TTABLE) {
+            lua_getfield(L, -1, name);
+            tasks[count].unseen = lua_toboolean(L, -1) != 0;
+        }
+        lua_settop(L, 2);
     }
     return count;
 }
@@ -428,9 +496,34 @@ static void run_task(const plan *p, const task *t) {
     }
 }
 
+/* The values of these variables. */
+static bool read_secrets(char *variables) {
+    for (char *name = strtok(variables, ","); name != NULL; name = strtok(NULL, ",")) {
+        const char *value = getenv(name);
+        if (value == NULL || !secrets_add(name, value)) {
+            (void)fprintf(stderr, "torture: %s is no secret\n", name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void tell_accounts(const plan *p) {
+    for (int s = 0; s < SOURCE_COUNT && p->looks_everywhere; s++) {
+        const secrets_account *account = &shared->accounts[s];
+        (void)printf("%s gave back %zu blocks", source_name((source)s), account->blocks);
+        for (int i = 0; i < secrets_count(); i++) {
+            if (account->held[i] > 0) {
+                (void)printf("; %zu with %s", account->held[i], secrets_name(i));
+            }
+        }
+        (void)printf("\n");
+    }
+}
+
 static bool read_options(int argc, char **argv, plan *p) {
     int option;
-    while ((option = getopt(argc, argv, "+t:f:m:n:s:k:v")) != -1) {
+    while ((option = getopt(argc, argv, "+t:f:m:n:s:k:S:wv")) != -1) {
         switch (option) {
         case 't': p->task = optarg; break;
         case 'f': p->source = optarg; break;
@@ -438,6 +531,12 @@ static bool read_options(int argc, char **argv, plan *p) {
         case 'n': p->points = strtoul(optarg, NULL, 10); break;
         case 's': p->seed = strtoul(optarg, NULL, 10); break;
         case 'k': p->k = strtoul(optarg, NULL, 10); break;
+        case 'S':
+            if (!read_secrets(optarg)) {
+                return false;
+            }
+            break;
+        case 'w': p->looks_everywhere = true; break;
         case 'v': p->verbose = true; break;
         default: return false;
         }
@@ -459,7 +558,7 @@ int main(int argc, char **argv) {
     if (!read_options(argc, argv, &p)) {
         (void)fprintf(stderr,
                       "usage: torture [-t TASK] [-f SOURCE] [-m MODE] [-n POINTS] [-s SEED] "
-                      "[-k K] [-v] SCRIPT [ARGUMENT...]\n");
+                      "[-k K] [-S VARIABLES] [-w] [-v] SCRIPT [ARGUMENT...]\n");
         return 2;
     }
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -467,6 +566,7 @@ int main(int argc, char **argv) {
         (void)fprintf(stderr, "torture: cannot begin\n");
         return 2;
     }
+    sources_look(p.looks_everywhere);
     shared->number = (size_t)getpid() * 1000000; /* another run may use the same sandbox */
     char problem[PROBLEM_BYTES] = "";
     first_state = new_state(&p, problem);
@@ -483,6 +583,7 @@ int main(int argc, char **argv) {
         }
     }
     lua_close(first_state);
+    tell_accounts(&p);
     (void)printf("%zu points, %zu failures, %.0f s\n", shared->points, shared->failures,
                  now_s() - began);
     return shared->failures > 0 || shared->points == 0 ? 1 : 0;
