@@ -114,7 +114,8 @@ CHECKED  := $(CORE)/checked/sign.c $(if $(filter openresty,$(MAKECMDGOALS)),,$(C
 LUA_OBJ  := $(LUA_SRC:%.c=$(OUT)/obj/%.o)
 BARE_OBJ := $(BARE_SRC:%.c=$(OUT)/obj/%.o) \
             $(patsubst api/%.c,$(CORE)/obj/%.o,$(filter-out $(CURL_SRC),$(CORE_SRC)))
-FLOOR    := $(BUILD)/bench/fleet
+FLOOR    := $(BUILD)/bench/libcurl
+SIGN     := $(BUILD)/bench/sign
 AID_OBJ  := $(TEST_AID:spec/core/%.c=$(CORE)/tests/%.o)
 TESTS    := $(TEST_SRC:spec/core/%.c=$(CORE)/tests/%)
 FUZZED   := $(OUT)/libfuzzed.a
@@ -136,7 +137,8 @@ remake = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS
 export LUA CC PKG_CONFIG
 
 .PHONY: all static embed hosts core core-tests install uninstall clean help test asan coverage memcheck torture tsan \
-        fuzz fuzzers replays demo demo-openresty openresty benches bench-fleet bench-gateway bench-poll \
+        fuzz fuzzers replays demo demo-openresty openresty benches bench bench-check bench-fleet \
+        bench-gateway bench-poll \
         secrets soak wire lint format check-warnings \
         headers-alone lint-rules lua-headers deps FORCE
 .SECONDARY:
@@ -158,7 +160,7 @@ core: $(CORE_OBJ)
 fuzzers: $(FUZZERS)
 replays: $(REPLAYS) ## the fuzz targets with a main that gives them files: build/<lua>/replay/
 hosts: $(HOSTS)
-benches: $(FLOOR)
+benches: $(FLOOR) $(SIGN)
 
 $(MODULE): $(LUA_OBJ) $(CORE_OBJ) zenlayer.map
 	$(call quiet,LINK $@)$(CC) $(ALL_CFLAGS) $(MODULE_LINK) $(ALL_LDFLAGS) \
@@ -226,9 +228,15 @@ $(REPLAYS): $(OUT)/replay/%: $(OUT)/obj/spec/fuzz/fuzz_%.o $(OUT)/obj/spec/fuzz/
 	$(call quiet,LINK $@)mkdir -p $(@D) && \
 	    $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(FUZZ_WRAP) $^ $(FUZZ_LIBS) -o $@
 
-$(FLOOR): bench/fleet.c $(CORE)/flags
+$(FLOOR): bench/libcurl.c $(CORE)/flags
 	$(call quiet,CC $<)mkdir -p $(@D) && \
 	    $(CC) $(CORE_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $< $(ALL_LIBS) -o $@
+
+# Of the core as it is in the module, without libcurl, so that only what is measured is loaded.
+SIGN_OBJ := $(patsubst api/%.c,$(CORE)/obj/%.o,$(filter-out $(CURL_SRC),$(CORE_SRC)))
+$(SIGN): bench/sign.c $(SIGN_OBJ)
+	$(call quiet,CC $<)mkdir -p $(@D) && \
+	    $(CC) $(CORE_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $^ $(CRYPTO_LIBS) -lm $(LIBS) -o $@
 
 # The flags that the objects of a folder were made with; when they change, the objects are remade.
 same_or_write = mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' >$@.new; \
@@ -300,10 +308,26 @@ demo-openresty: ## the same for a gateway in nginx (examples/openresty)
 	@$(remake) LUA=luajit openresty
 	@BUILD='$(BUILD)' examples/openresty/demo.sh
 
+# What a Lua needs to find the module as it was built.
+LUA_HERE = LUA_CPATH='$(abspath $(OUT))/?.so;;' LUA_PATH='$(abspath lib)/?.lua;;'
+
+bench: ## every part beside its floor, 20 minutes; BENCH_ARGS="--rows sign,require --rounds 3"
+	@.ci/deps build bench memcheck
+	@LUA=luajit .ci/deps build bench-gateway
+	@$(remake) all benches $(OUT)/bench-poll
+	@$(remake) LUA=luajit openresty
+	@$(LUA_HERE) python3 bench/bench.py --lua '$(LUA)' --flavour '$(FLAVOUR)' --build '$(BUILD)' \
+	    $(BENCH_ARGS)
+
+bench-check: ## instructions without a network, at most 3 % over bench/baseline.json; BENCH_ARGS=--record
+	@.ci/deps build bench-check memcheck
+	@$(remake) all benches
+	@$(LUA_HERE) python3 bench/check.py --lua '$(LUA)' --build '$(BUILD)' $(BENCH_ARGS)
+
 bench-fleet: ## 10,000 ids against a plain libcurl loop; fails if the module takes over 1.05 times as long
 	@.ci/deps build bench
 	@$(remake) all benches
-	@LUA_CPATH='$(abspath $(OUT))/?.so;;' LUA_PATH='$(abspath lib)/?.lua;;' python3 bench/fleet.py \
+	@$(LUA_HERE) python3 bench/fleet.py \
 	    --lua '$(LUA)' --floor '$(FLOOR)' --limit 1.05
 
 bench-gateway: ## resty.zenlayer in nginx beside a bare cosocket loop; a goal that is missed fails it

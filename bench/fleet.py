@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """10,000 ids stopped ten batches at a time, on a server that takes 50 ms: the module against a
-plain libcurl multi loop (fleet.c) that posts the same bodies with the same headers. Connecting
+plain libcurl multi loop (libcurl.c) that posts the same bodies with the same headers. Connecting
 counts in both; starting the process and reading the bodies do not. `make bench-fleet` builds both
 and runs this.
 
@@ -10,10 +10,10 @@ import argparse
 import os
 import signal
 import statistics
-import subprocess
 import sys
 
 sys.dont_write_bytecode = True
+import measuring  # noqa: E402
 import nginx  # noqa: E402
 
 IDS, CONCURRENCY = 10000, 10
@@ -30,30 +30,21 @@ SERVER = """\
 """
 
 
-def output_of(command):
-    return subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=60).stdout
-
-
-def measure(options, http2):
-    """-> the seconds of each round: of the floor, of the module."""
+def measure(lua, libcurl, rounds, http2):
+    """-> the samples of each round: of the floor, of the module."""
     modules = nginx.load_module("ngx_http_echo_module")
     server = nginx.Nginx(SERVER.replace("$HTTP2", " http2" if http2 else ""), modules)
     try:
-        script = [options.lua, os.path.join(nginx.TOP, "bench/fleet.lua")]
-        how = [f"https://127.0.0.1:{server.ports[0]}", server.ca_file, str(IDS), str(CONCURRENCY)]
+        script = [lua, os.path.join(nginx.TOP, "bench/calls.lua")]
+        how = ["https://127.0.0.1:%d" % server.ports[0], server.ca_file, "ids=100",
+               "calls=%d" % (IDS // 100), "concurrency=%d" % CONCURRENCY]
         requests = os.path.join(server.folder.name, "requests")
         with open(requests, "w", encoding="ascii") as file:
-            file.write(output_of(script + ["requests"] + how))
-        commands = ([options.floor, requests, server.ca_file, str(CONCURRENCY), str(int(http2))],
-                    script + ["stop"] + how)
-        seconds = ([], [])
-        for number in range(options.rounds + 1):
-            for which in (0, 1) if number % 2 else (1, 0):
-                took = float(output_of(commands[which]))
-                if number > 0:  # the first round only warms up
-                    seconds[which].append(took)
-        return seconds
+            file.write(measuring.run(script + ["requests"] + how))
+        floor = [libcurl, requests, server.ca_file, "concurrency=%d" % CONCURRENCY,
+                 "http2=%d" % http2]
+        return measuring.take_turns(lambda: measuring.figures(floor),
+                                    lambda: measuring.figures(script + ["stop"] + how), rounds)
     finally:
         server.stop()
 
@@ -62,7 +53,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--lua", default="lua5.4", help="the interpreter")
-    parser.add_argument("--floor", default="build/bench/fleet", help="fleet.c, built")
+    parser.add_argument("--floor", default="build/bench/libcurl", help="libcurl.c, built")
     parser.add_argument("--rounds", type=int, default=15, help="of each, in turn (15)")
     parser.add_argument("--limit", type=float, help="fail if a ratio of medians is above it")
     options = parser.parse_args()
@@ -73,7 +64,8 @@ def main():
     print(f"{'':10}{'libcurl: median':>16}{'min':>8}{'module: median':>18}{'min':>8}{'ratio':>10}")
     worst = 0.0
     for name, http2 in (("HTTP/1.1", False), ("HTTP/2", True)):
-        floor, module = measure(options, http2)
+        floor, module = [[each["seconds"] for each in samples] for samples in measure(
+            options.lua, options.floor, options.rounds, http2)]
         ratio = statistics.median(module) / statistics.median(floor)
         worst = max(worst, ratio)
         print(f"{name:10}{statistics.median(floor) * 1e3:13.1f} ms{min(floor) * 1e3:8.1f}"

@@ -1,0 +1,15 @@
+-- How long loading takes, of the module or of the libraries that it needs:
+--
+--     load.lua module
+--     load.lua libraries PATH…
+local monotime = require("system").monotime
+
+local began, processor = monotime(), os.clock()
+if arg[1] == "module" then
+    require "zenlayer"
+else
+    for i = 2, #arg do
+        assert(package.loadlib(arg[i], "*"))
+    end
+end
+print(("seconds %.9f\nprocessor %.9f"):format(monotime() - began, os.clock() - processor))
