@@ -1,14 +1,16 @@
 -- What the benches measure: calls of the module over the network, beside those of bench/libcurl.c.
 --
---     calls.lua MODE ENDPOINT CA_FILE [name=value…]
+--     calls.lua MODE ENDPOINT CA_FILE [name=value...]
 --
 -- MODE is
 --     requests  print the requests that would be sent, for libcurl.c to send
---     one       so many calls of so many ids, one after another
---     stop      one operation on ids x calls ids, connecting included
---     jobs      so many jobs of so many ids, kept at so many in flight
+--     one       calls, one after another
+--     stop      one operation on so many ids that it makes these calls
+--     jobs      jobs of one call, so many in flight as `concurrency` says
+--     burst     jobs of one call, begun all at once
 -- The names: ids in a call (1), calls (1), concurrency (8), warm (calls before the clock starts, 0),
--- latencies (a file). Prints the seconds, the processor's, and the most memory (VmHWM, KiB).
+-- times (all of it so many times, 1), latencies (a file for the seconds of each call). Prints the
+-- seconds, the processor's, and the most memory (VmHWM, KiB).
 local monotime = require("system").monotime
 local zenlayer = require "zenlayer"
 
@@ -102,8 +104,10 @@ function modes.stop()
         client:stop_instances(warm_ids, options)
         began, processor = monotime(), os.clock()
     end
-    local request_ids = client:stop_instances(ids, options)
-    assert(#request_ids == math.ceil(#ids / 100))
+    for _ = 1, number("times", 1) do
+        local request_ids = client:stop_instances(ids, options)
+        assert(#request_ids == math.ceil(#ids / 100))
+    end
     tell(monotime() - began, os.clock() - processor)
 end
 
@@ -136,6 +140,23 @@ function modes.jobs()
     run_jobs(client, ids, warm)
     local began, processor = monotime(), os.clock()
     run_jobs(client, ids, calls, latencies)
+    tell(monotime() - began, os.clock() - processor)
+end
+
+function modes.burst()
+    local client, ids = new_client(), some_ids(number("ids", 1))
+    run_jobs(client, ids, warm)
+    local began, processor = monotime(), os.clock()
+    for _ = 1, number("times", 1) do
+        local jobs = {}
+        for i = 1, calls do
+            jobs[i] = client:submit_stop_instances(ids, options)
+        end
+        repeat until client:poll(1) == 0
+        for i = 1, calls do
+            assert(jobs[i]:result())
+        end
+    end
     tell(monotime() - began, os.clock() - processor)
 end
 

@@ -216,6 +216,18 @@ def latency(front, upstream, rounds):
     return found, idle
 
 
+def start(build):
+    """-> the server that is called, and the one with the gateway."""
+    modules = nginx.load_module(*MODULES)
+    upstream = nginx.Nginx(UPSTREAM, modules)
+    text = GATEWAY.replace("$TOP", nginx.TOP).replace("$CA", upstream.ca_file)
+    try:
+        return upstream, nginx.Nginx(text.replace("$BUILD", os.path.abspath(build)), modules)
+    except BaseException:
+        upstream.stop()
+        raise
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawTextHelpFormatter)
@@ -225,7 +237,6 @@ def main():
     parser.add_argument("--pairs", type=int, default=5, help="of the latency (5)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the folders go too
-    modules = nginx.load_module(*MODULES)
     missed = []
 
     def goal(text, value, limit, least=False):
@@ -239,11 +250,8 @@ def main():
               f"{'' if well else '   MISSED'}", flush=True)
 
     print(f"load {os.getloadavg()[0]:.2f} on {os.cpu_count()} processors")
-    upstream = nginx.Nginx(UPSTREAM, modules)
-    front = None
+    upstream, front = start(options.build)
     try:
-        text = GATEWAY.replace("$TOP", nginx.TOP).replace("$CA", upstream.ca_file)
-        front = nginx.Nginx(text.replace("$BUILD", os.path.abspath(options.build)), modules)
         for name, number, concurrency, part, least in CASES:
             figures = throughput(front.ports[0], upstream.ports[number], concurrency,
                                  options.rounds, int(options.calls * part))
@@ -265,11 +273,9 @@ def main():
         goal(f"p99 while {WAITING} stops wait / alone", ratio("driver", "alone"), 1.2)
         goal("the same / while a bare loop does", ratio("driver", "bare"), 1.1)
     finally:
-        log = upstream.log()
+        log = upstream.log() + front.log()
         upstream.stop()
-        if front:
-            log += front.log()
-            front.stop()
+        front.stop()
         if log:
             print("\n".join(log.splitlines()[:10]), file=sys.stderr)
     if log:

@@ -17,6 +17,8 @@ import gateway
 import measuring
 import nginx
 
+PROTOCOLS = ("HTTP/1.1", "HTTP/2")
+CONCURRENCIES = (1, 4, 16, 64)
 ANSWER = "'{\"requestId\":\"$request_id\",\"response\":{}}'"
 AT_ONCE = """\
     server {
@@ -27,24 +29,29 @@ AT_ONCE = """\
         }
     }
 """
-IN_TWO_SECONDS = """\
+SLOW = """\
     server {
         listen 127.0.0.1:@PORT$% ssl$HTTP2;
 """ + nginx.TLS + """\
         location / {
             echo_read_request_body;
-            echo_sleep 2;
+            echo_sleep $SECONDS;
             echo """ + ANSWER + """;
         }
     }
 """
 
 
+# How long an answer takes, and whether over HTTP/2: each a port.
+SERVERS = [(seconds, http2) for seconds in (0, 0.05, 2) for http2 in (False, True)]
+
+
 def _server_text():
     text = "    keepalive_requests 100000000;\n    keepalive_timeout 600s;\n"
-    for number, server in enumerate((AT_ONCE, AT_ONCE, IN_TWO_SECONDS, IN_TWO_SECONDS)):
+    for number, (seconds, http2) in enumerate(SERVERS):
+        server = (SLOW if seconds else AT_ONCE).replace("$SECONDS", str(seconds))
         text += server.replace("$%", "%s@" % (number + 1 if number else "")).replace(
-            "$HTTP2", " http2" if number % 2 else "")
+            "$HTTP2", " http2" if http2 else "")
     return text
 
 
@@ -75,11 +82,11 @@ class Bench:
     def at_bench(self, name):
         return os.path.join(nginx.TOP, "bench", name)
 
-    def where(self, http2=False, slow=False):
+    def where(self, http2=False, seconds=0):
         """-> the arguments of calls.lua: the endpoint and its certificate."""
         if not self._server:
             self._server = nginx.Nginx(_server_text(), nginx.load_module("ngx_http_echo_module"))
-        port = self._server.ports[int(http2) + 2 * int(slow)]
+        port = self._server.ports[SERVERS.index((seconds, http2))]
         return ["https://127.0.0.1:%d" % port, self._server.ca_file]
 
     def requests(self, where, ids):
@@ -190,15 +197,131 @@ def sequential(bench):
     return [row(1, 0.97), row(100, 0.95)]
 
 
-GROUPS = {"sign": signing, "lua-sign": signing, "require": loading, "process": processes,
-          "sequential": sequential}
+# --- several at a time --------------------------------------------------------------------------
+
+def fleets(bench):
+    def row(http2):
+        return Row("fleet", "fleet-http%d" % (1 + http2), "10,000 ids, ten at a time, 50 ms each, "
+                   + PROTOCOLS[http2], "ms", ("times", 1.03),
+                   lambda rounds: fleet.measure(bench.lua, bench.floor, rounds, http2))
+    return [row(False), row(True)]
+
+
+def concurrent(bench):
+    def row(group, mode, ids, concurrency, http2, what):
+        def measured(rounds, calls=3000):
+            where = bench.where(http2)
+            named = {"calls": calls, "concurrency": concurrency, "warm": 2 * concurrency}
+            floor = bench.libcurl(where, ids, http2=int(http2), **named)
+            ours = bench.module(mode, where, ids=ids, **named)
+            return measuring.take_turns(lambda: measuring.figures(floor, calls),
+                                        lambda: measuring.figures(ours, calls), rounds)
+        return Row(group, "%s-%d-http%d" % (group, concurrency, 1 + http2),
+                   "%s, %d at a time, %s" % (what, concurrency, PROTOCOLS[http2]), "calls/s",
+                   ("rate", 0.95), measured)
+    return [row(group, mode, ids, concurrency, http2, what)
+            for group, mode, ids, what in (("concurrency", "stop", 100, "calls of 100 ids"),
+                                           ("jobs", "jobs", 1, "jobs of one id"))
+            for http2 in (False, True) for concurrency in CONCURRENCIES]
+
+
+# --- a frame of a game --------------------------------------------------------------------------
+
+def frames(bench):
+    """bench-poll measures both by turns; here it is asked as often as there are rounds."""
+    told = []
+
+    def table(rounds):
+        while len(told) < rounds:
+            told.append(measuring.run([bench.at_bench("poll.sh"),
+                                       os.path.join(bench.out, "bench-poll"), "--rounds", "3"]))
+        return told
+
+    def value(text, title, who):
+        pattern = r"^ *%s\n(?: .*\n)*? *%s +\d+ +([\d.]+)" % (re.escape(title), re.escape(who))
+        return {"value": float(re.search(pattern, text, re.M).group(1)) / 1e6}
+
+    def row(name, title, heading, goal):
+        def measured(rounds):
+            return [[value(text, heading, who) for text in table(rounds)]
+                    for who in ("libcurl alone", "client:poll(0)")]
+        return Row("poll", name, title, "us", goal, measured, "value")
+    return [row("poll-event", "a frame with an event, beyond curl_multi_socket_action",
+                "of these, beyond curl_multi_socket_action", ("more", 10)),
+            row("poll-idle", "a frame without one", "idle frames", ("at most", 20))]
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+def memory(bench):
+    def most(command):
+        return measuring.figures(command)["hwm_kib"]
+
+    def in_flight(http2):
+        def commands(where, count):
+            return (bench.libcurl(where, 1, http2=int(http2), calls=count, concurrency=count),
+                    bench.module("jobs", where, calls=count, concurrency=count))
+
+        def measured(rounds):
+            where = bench.where(http2, 2)
+            few, many = commands(where, 20), commands(where, 120)
+            floor, ours = [lambda which=which: {"value": (most(many[which]) - most(few[which])) / 100}
+                           for which in (0, 1)]
+            return measuring.take_turns(floor, ours, rounds)
+        return Row("memory", "in-flight-http%d" % (1 + http2), "memory of a call in flight, "
+                   + PROTOCOLS[http2], "KiB", ("times", 1.1), measured, "value")
+
+    def after(calls):
+        def measured(rounds):
+            where = bench.where()
+            floor = bench.libcurl(where, 1, concurrency=0, calls=calls)
+            ours = bench.module("one", where, calls=calls)
+            # It takes long, and hardly differs from one to the next.
+            return measuring.take_turns(lambda: {"value": most(floor)}, lambda: {"value": most(ours)},
+                                        min(rounds, 3))
+        return Row("memory", "memory-after", "memory of a process that made %d calls" % calls, "KiB",
+                   ("times", 1.1), measured, "value")
+    return [in_flight(False), in_flight(True), after(100000)]
+
+
+# --- cosockets ----------------------------------------------------------------------------------
+
+def cosockets(bench):
+    found = {}
+
+    def measure_all(rounds):
+        upstream, front = gateway.start(bench.build)
+        try:
+            for name, port, concurrency, part, _ in gateway.CASES:
+                found[name] = gateway.throughput(front.ports[0], upstream.ports[port], concurrency,
+                                                 rounds, int(4000 * part))
+        finally:
+            front.stop()
+            upstream.stop()
+
+    def row(case, ids):
+        def measured(rounds):
+            if not found:
+                measure_all(rounds)
+            wall, processor = found[case][ids]
+            return [[{"seconds": one, "processor": other}
+                     for one, other in zip(wall[how], processor[how])] for how in ("bare", "driver")]
+        return Row("cosocket", "cosocket-%s-%d" % (case.split()[-1], ids),
+                   "cosockets, %d id%s, answered %s" % (ids, "s" if ids > 1 else "", case),
+                   "calls/s", ("rate", 0.95), measured)
+    return [row(case[0], ids) for case in gateway.CASES for ids in (1, 100)]
+
+
+GROUPS = {"sign": signing, "lua-sign": signing, "sequential": sequential, "fleet": fleets,
+          "concurrency": concurrent, "jobs": concurrent, "poll": frames, "memory": memory,
+          "process": processes, "require": loading, "cosocket": cosockets}
 
 
 def all_rows(bench, wanted):
     """The rows of the groups, in their order; `wanted` is empty for all."""
-    makers = []
+    rows, made = [], set()
     for group, maker in GROUPS.items():
-        if maker not in makers and (not wanted or group in wanted):
-            makers.append(maker)
-    return [row for maker in makers for row in maker(bench)
-            if not wanted or row.group in wanted or row.name in wanted]
+        if maker not in made and (not wanted or group in wanted):
+            made.add(maker)
+            rows += [row for row in maker(bench) if not wanted or row.group in wanted]
+    return rows
