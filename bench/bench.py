@@ -9,17 +9,21 @@ The verdict rests on the time, for signing on the processor's. `make bench` buil
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 
 sys.dont_write_bytecode = True
 import measuring  # noqa: E402
+import report  # noqa: E402
 import rows  # noqa: E402
 
 UNITS = {"us": 1e6, "ms": 1e3, "s": 1}
 COMPARE = {"times": lambda floor, ours: ours / floor, "rate": lambda floor, ours: floor / ours,
-           "more": lambda floor, ours: ours - floor, "at most": lambda floor, ours: ours}
-SIGNS = {"times": "<= %g", "rate": ">= %g", "more": "<= +%g", "at most": "<= %g"}
+           "more": lambda floor, ours: ours - floor, "at most": lambda floor, ours: ours,
+           "shown": lambda floor, ours: ours / floor}
+SIGNS = {"times": "<= %g", "rate": ">= %g", "more": "<= +%g", "at most": "<= %g",
+         "shown": ""}
 LINE = "%-58s%11s%11s%9s%18s%9s  %-7s%9s%9s"
 
 
@@ -38,10 +42,17 @@ def judge(row, samples):
     found = {"title": row.title, "unit": row.unit, "kind": kind, "limit": limit,
              "floor": measuring.median(samples[0], name), "ours": measuring.median(samples[1], name),
              "ratio": ratio, "least": least, "most": most,
-             "met": ratio >= limit if kind == "rate" else ratio <= limit}
+             "met": {"shown": lambda: None, "rate": lambda: ratio >= limit}.get(
+                 kind, lambda: ratio <= limit)()}
+    if row.series:
+        found["series"] = row.series
     if "processor" in samples[0][0] and name != "processor":
         found["processor"] = measuring.pairs(samples, "processor", COMPARE["times"])[0]
     return found
+
+
+def goal(found):
+    return "" if found["limit"] is None else SIGNS[found["kind"]] % found["limit"]
 
 
 def line(found):
@@ -49,10 +60,37 @@ def line(found):
     return LINE % (
         found["title"], shown(found["unit"], found["floor"]),
         shown(found["unit"], found["ours"]) + " " + found["unit"][:7], "%.3f" % found["ratio"],
-        "(%.3f-%.3f)" % (found["least"], found["most"]), SIGNS[found["kind"]] % found["limit"],
-        "met" if found["met"] else "MISSED",
+        "(%.3f-%.3f)" % (found["least"], found["most"]), goal(found), {True: "met", False: "MISSED", None: ""}[found["met"]],
         "%.3f" % found["processor"] if "processor" in found else "",
         "%.3f" % (counted[1] / counted[0]) if counted else "")
+
+
+def table(results):
+    """The same for a document."""
+    lines = ["| | floor | ours | | ratio | least to most | goal | | processor | instructions |",
+             "|---|--:|--:|---|--:|--:|--:|---|--:|--:|"]
+    for found in results:
+        counted = found.get("instructions")
+        lines.append("| %s |" % " | ".join((
+            found["title"], shown(found["unit"], found["floor"]), shown(found["unit"], found["ours"]),
+            found["unit"], "%.3f" % found["ratio"], "%.3f to %.3f" % (found["least"], found["most"]),
+            goal(found).replace("<=", "≤").replace(">=", "≥"),
+            {True: "met", False: "**missed**", None: ""}[found["met"]],
+            "%.2f" % found["processor"] if "processor" in found else "",
+            "%.2f" % (counted[1] / counted[0]) if counted else "")))
+    return "\n".join(lines)
+
+
+def machine(options):
+    """What it was measured on."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        model = re.search(r"^model name\s*: (.*)$", file.read(), re.M)
+    ask = ("local v = require 'zenlayer'.versions() "
+           "print(('%s, libcurl %s, OpenSSL %s'):format(v.lua, v.libcurl, v.openssl))")
+    server = measuring.run(["sh", "-c", "nginx -v 2>&1"]).strip().split("/")[-1]
+    return "%s, %d processors; %s, nginx %s; %d rounds." % (
+        model.group(1).strip() if model else os.uname().machine, os.cpu_count(),
+        measuring.run([options.lua, "-e", ask]).strip(), server, options.rounds)
 
 
 def main():
@@ -65,6 +103,7 @@ def main():
     parser.add_argument("--rows", default="",
                         help="some of them, with commas: " + ",".join(rows.GROUPS))
     parser.add_argument("--no-instructions", action="store_true", help="do without valgrind")
+    parser.add_argument("--write", metavar="FOLDER", help="the figures and plots into FOLDER (docs)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server's folder goes too
 
@@ -84,18 +123,22 @@ def main():
     missed = 0
     bench = rows.Bench(options)
     try:
-        for row in rows.all_rows(bench, wanted):
+        known = rows.all_rows(bench)
+        for row in (each for each in known if not wanted or each.group in wanted):
             found = judge(row, row.measure(options.rounds))
             if row.instructions and not options.no_instructions:
                 found["instructions"] = row.instructions()
             print(line(found), flush=True)
-            missed += not found["met"]
+            missed += found["met"] is False
             kept[row.name] = found
             with open(results, "w", encoding="utf-8") as file:
                 json.dump(kept, file, indent=1)
     finally:
         bench.close()
     print("%d goals missed" % missed)
+    if options.write:
+        names = [row.name for row in known if row.name in kept]
+        report.write(options.write, kept, machine(options), table([kept[name] for name in names]))
 
 
 if __name__ == "__main__":

@@ -7,18 +7,23 @@ returns the samples of the floor and of the module, a dictionary each: `seconds`
     ("rate", 0.97)      floor / ours at least, of times: ours so many times the floor's calls a second
     ("more", 1.5)       ours - floor at most, in the row's unit
     ("at most", 20)     ours at most, in the row's unit
+    ("shown", None)     none: ours / floor is shown
+`series`, if a row has it once it was measured, is more of it for the plots.
 """
 import os
 import re
+import statistics
 import tempfile
 
 import fleet
 import gateway
+import growth
 import measuring
 import nginx
 
 PROTOCOLS = ("HTTP/1.1", "HTTP/2")
 CONCURRENCIES = (1, 4, 16, 64)
+PERCENTILES = (50, 75, 90, 95, 99, 99.5, 99.9)
 ANSWER = "'{\"requestId\":\"$request_id\",\"response\":{}}'"
 AT_ONCE = """\
     server {
@@ -61,6 +66,7 @@ class Row:
         self.group, self.name, self.title, self.unit = group, name, title, unit
         self.goal, self.measure, self.clock = goal, measure_rounds, clock
         self.instructions = instructions  # () -> (the floor's, ours) of a call
+        self.series = None
 
 
 class Bench:
@@ -251,6 +257,52 @@ def frames(bench):
             row("poll-idle", "a frame without one", "idle frames", ("at most", 20))]
 
 
+# --- how long a call takes ----------------------------------------------------------------------
+
+def latencies(bench):
+    def row(mode, concurrency, what):
+        def sample(command, calls):
+            path = os.path.join(bench.folder.name, "latencies")
+            measuring.run(command + ["latencies=" + path])
+            with open(path, encoding="ascii") as file:
+                values = sorted(map(float, file))
+            assert len(values) == calls
+            return {"p%g" % p: values[min(calls - 1, int(calls * p / 100))] for p in PERCENTILES}
+
+        def measured(rounds, calls=4000):
+            where = bench.where()
+            named = {"calls": calls, "warm": 2 * concurrency + 20}
+            floor = bench.libcurl(where, 1, concurrency=concurrency, **named)
+            ours = bench.module(mode, where, concurrency=max(1, concurrency), **named)
+            samples = measuring.take_turns(lambda: sample(floor, calls),
+                                           lambda: sample(ours, calls), rounds)
+            made.series = [[measuring.median(each, "p%g" % p) for p in PERCENTILES]
+                           for each in samples]
+            return samples
+        made = Row("latency", "latency-%d" % concurrency, "the 99th percentile of a call of 1 id, "
+                   + what, "us", ("shown", None), measured, "p99")
+        return made
+    return [row("one", 0, "one after another"), row("jobs", 16, "16 at a time")]
+
+
+# --- growth -------------------------------------------------------------------------------------
+
+def growing(bench):
+    found = {}
+
+    def row(name, title, unit, numbers):
+        def measured(rounds):
+            if not found:
+                found.update(growth.measure(bench, rounds))
+            figures = found[name]
+            made.series = [list(numbers), [statistics.median(each) for each in zip(*figures)]]
+            return [[{"value": each[which]} for each in figures] for which in (0, -1)]
+        goal = ("shown", None) if name == "floor" else ("times", 1.1)
+        made = Row("growth", "growth-" + name, title, unit, goal, measured, "value")
+        return made
+    return [row(name, *rest) for name, rest in growth.SERIES.items()]
+
+
 # --- memory -------------------------------------------------------------------------------------
 
 def memory(bench):
@@ -313,15 +365,11 @@ def cosockets(bench):
 
 
 GROUPS = {"sign": signing, "lua-sign": signing, "sequential": sequential, "fleet": fleets,
-          "concurrency": concurrent, "jobs": concurrent, "poll": frames, "memory": memory,
-          "process": processes, "require": loading, "cosocket": cosockets}
+          "concurrency": concurrent, "jobs": concurrent, "latency": latencies, "poll": frames, "memory": memory,
+          "process": processes, "require": loading, "cosocket": cosockets, "growth": growing}
 
 
-def all_rows(bench, wanted):
-    """The rows of the groups, in their order; `wanted` is empty for all."""
-    rows, made = [], set()
-    for group, maker in GROUPS.items():
-        if maker not in made and (not wanted or group in wanted):
-            made.add(maker)
-            rows += [row for row in maker(bench) if not wanted or row.group in wanted]
-    return rows
+def all_rows(bench):
+    """Every row, in the order of the groups."""
+    makers = list(dict.fromkeys(GROUPS.values()))
+    return [row for maker in makers for row in maker(bench)]
