@@ -292,7 +292,7 @@ deps: ## what building and testing need (on Debian and Ubuntu it is installed)
 
 test: ## install what is missing, build for every Lua, run every test; TESTS_ONLY="file…", LUAS="lua5.4"
 	@LUAS='$(strip $(LUAS))' .ci/deps build test
-	@$(remake) core-tests
+	@$(remake) core-tests benches
 	@$(remake) LUA='$(firstword $(LUAS))' replays
 	@set -e; for lua in $(LUAS); do $(remake) LUA="$$lua" all hosts; done
 	@$(remake) LUA=luajit openresty

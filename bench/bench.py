@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """The module beside its floors: raw OpenSSL, raw libcurl, the curl command, bare cosockets.
 
-Each row takes turns with its floor, a round that only warms up and then --rounds of each. The ratio
-is that of a round; shown are its median, its least and its most. Beside it that of the processor's
-time, which says more where other programs run, and that of instructions as valgrind counts them.
-The verdict rests on the time, for signing on the processor's. `make bench` builds all and runs this.
+Each row takes turns with its floor, a round that only warms up and then --rounds of each. The
+ratio is that of a round; shown are its median, its least and its most. Beside it that of the
+processor's time, which says more where other programs run, and that of instructions as valgrind
+counts them. The verdict rests on the time, for signing on the processor's. `make bench` builds all
+and runs this.
 """
 import argparse
 import json
@@ -24,7 +25,7 @@ COMPARE = {"times": lambda floor, ours: ours / floor, "rate": lambda floor, ours
            "shown": lambda floor, ours: ours / floor}
 SIGNS = {"times": "<= %g", "rate": ">= %g", "more": "<= +%g", "at most": "<= %g",
          "shown": ""}
-LINE = "%-58s%11s%11s%9s%18s%9s  %-7s%9s%9s"
+LINE = "%-58s%10s%16s%9s%18s%9s  %-7s%9s%9s"
 
 
 def shown(unit, value):
@@ -67,13 +68,14 @@ def line(found):
 
 def table(results):
     """The same for a document."""
-    lines = ["| | floor | ours | | ratio | least to most | goal | | processor | instructions |",
+    lines = ["| | floor | ours | | ratio | least, most | goal | | processor | instructions |",
              "|---|--:|--:|---|--:|--:|--:|---|--:|--:|"]
     for found in results:
         counted = found.get("instructions")
         lines.append("| %s |" % " | ".join((
-            found["title"], shown(found["unit"], found["floor"]), shown(found["unit"], found["ours"]),
-            found["unit"], "%.3f" % found["ratio"], "%.3f to %.3f" % (found["least"], found["most"]),
+            found["title"], shown(found["unit"], found["floor"]),
+            shown(found["unit"], found["ours"]), found["unit"], "%.3f" % found["ratio"],
+            "%.3f to %.3f" % (found["least"], found["most"]),
             goal(found).replace("<=", "≤").replace(">=", "≥"),
             {True: "met", False: "**missed**", None: ""}[found["met"]],
             "%.2f" % found["processor"] if "processor" in found else "",
@@ -103,7 +105,7 @@ def main():
     parser.add_argument("--rows", default="",
                         help="some of them, with commas: " + ",".join(rows.GROUPS))
     parser.add_argument("--no-instructions", action="store_true", help="do without valgrind")
-    parser.add_argument("--write", metavar="FOLDER", help="the figures and plots into FOLDER (docs)")
+    parser.add_argument("--write", metavar="FOLDER", help="figures and plots into FOLDER (docs)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server's folder goes too
 

@@ -8,7 +8,7 @@
 --     stop      one operation on so many ids that it makes these calls
 --     jobs      jobs of one call, so many in flight as `concurrency` says
 --     burst     jobs of one call, begun all at once
--- The names: ids in a call (1), calls (1), concurrency (8), warm (calls before the clock starts, 0),
+-- The names: ids in a call (1), calls (1), concurrency (8), warm (calls before the clock, 0),
 -- times (all of it so many times, 1), latencies (a file for the seconds of each call). Prints the
 -- seconds, the processor's, and the most memory (VmHWM, KiB).
 local monotime = require("system").monotime

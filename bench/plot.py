@@ -4,7 +4,7 @@ import math
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 440, 300  # of a panel
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 30, 74
+LEFT, RIGHT, TOP, BOTTOM = 72, 12, 30, 74
 FLOOR, OURS, OTHER = "#8a8a8a", "#1f6fb4", "#c2571a"
 
 
