@@ -37,7 +37,7 @@ static void retry_or_settle(zl_call *call, zl_retry *retry, const zl_policy *pol
      * what drew three short waits would otherwise be lost within one second of a server that counts
      * by the second. */
     bool is_last = rate_limited && call->attempts + 1 == policy->max_attempts;
-    double random = is_last ? 1.0 : now->random;
+    double random = is_last ? 1.0 : zl_moment_random(now);
     int64_t delay_ms = zl_retry_delay_ms(rate_limited, call->retries, random, asked_s);
     int cost = rate_limited ? ZL_RETRY_COST_RATE_LIMIT : ZL_RETRY_COST;
     int64_t due_ms = now->mono_ms + delay_ms;

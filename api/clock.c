@@ -7,10 +7,12 @@
 
 /* 53 random bits as a number in [0, 1). The kernel gives 8 bytes without fail once its pool is up;
  * before that, early in a boot, the nanoseconds are better than waiting. */
-static double draw(const struct timespec *mono) {
+static double draw(void) {
     uint64_t bits;
     if (getrandom(&bits, sizeof bits, GRND_NONBLOCK) != (ssize_t)sizeof bits) {
-        bits = (uint64_t)mono->tv_nsec * 0x9E3779B97F4A7C15u;
+        struct timespec mono = {0, 0};
+        (void)clock_gettime(CLOCK_MONOTONIC, &mono);
+        bits = (uint64_t)mono.tv_nsec * 0x9E3779B97F4A7C15u;
     }
     return (double)(bits >> 11) / 9007199254740992.0;
 }
@@ -23,9 +25,7 @@ void zl_clock_now(zl_moment *now) {
     struct timespec mono = {0, 0}, wall = {0, 0};
     (void)clock_gettime(CLOCK_MONOTONIC, &mono);
     (void)clock_gettime(CLOCK_REALTIME, &wall);
-    now->mono_ms = to_ms(&mono);
-    now->wall_s = (int64_t)wall.tv_sec;
-    now->random = draw(&mono);
+    *now = (zl_moment){.mono_ms = to_ms(&mono), .wall_s = (int64_t)wall.tv_sec, .draw = draw};
 }
 
 int64_t zl_clock_wall_ms(void) {

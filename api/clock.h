@@ -5,7 +5,7 @@
 
 #include "retry.h"
 
-/* The present moment, with a fresh random number from getrandom(2). */
+/* The present moment, whose random numbers are getrandom(2)'s. */
 void zl_clock_now(zl_moment *now);
 
 /* UNIX time in ms. */

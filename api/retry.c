@@ -1,5 +1,9 @@
 #include "retry.h"
 
+double zl_moment_random(const zl_moment *now) {
+    return now->draw != NULL ? now->draw() : now->random;
+}
+
 void zl_retry_init(zl_retry *retry) {
     *retry = (zl_retry){.pause_until_ms = INT64_MIN, .quota = ZL_RETRY_QUOTA, .window = SIZE_MAX};
 }

@@ -1,7 +1,7 @@
 /* When to try again: backoff, the quota of retries, the pause after a rate limit, the correction of
  * the clock. One zl_retry is shared by all calls of a client.
  *
- * Nothing in here reads a clock or draws a random number: both come in as a zl_moment. */
+ * Nothing in here reads a clock or draws a random number: both come in by a zl_moment. */
 #ifndef ZL_RETRY_H
 #define ZL_RETRY_H
 
@@ -14,7 +14,12 @@ typedef struct zl_moment {
     int64_t mono_ms; /* a clock that never goes back; deadlines and waits are counted on it */
     int64_t wall_s;  /* UNIX time, seconds */
     double random;   /* in [0, 1), a fresh one each time */
+    /* If it is not NULL, gives that number once one is needed, which is seldom: the kernel takes
+     * longer for it than the core for a step. */
+    double (*draw)(void);
 } zl_moment;
+
+double zl_moment_random(const zl_moment *now);
 
 typedef struct zl_retry {
     int64_t pause_until_ms; /* on the monotonic clock; no request is sent before */

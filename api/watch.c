@@ -146,7 +146,7 @@ static void rest(zl_watch *w, const zl_moment *now) {
     }
     span = span < w->options.max_delay_ms ? span : w->options.max_delay_ms;
     w->growth++;
-    w->due_ms = now->mono_ms + min + (int64_t)(now->random * (double)(span - min));
+    w->due_ms = now->mono_ms + min + (int64_t)(zl_moment_random(now) * (double)(span - min));
     int64_t last_ms = w->until_ms - min;
     if (w->due_ms > last_ms) {
         w->due_ms = last_ms > now->mono_ms ? last_ms : w->until_ms;

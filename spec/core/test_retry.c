@@ -181,6 +181,18 @@ static void test_clock_correction_thresholds(void **state) {
     }
 }
 
+static double quarter(void) {
+    return 0.25;
+}
+
+static void test_a_random_number_that_is_given_or_drawn(void **state) {
+    (void)state;
+    zl_moment now = {.random = 0.75};
+    assert_true(zl_moment_random(&now) == 0.75);
+    now.draw = quarter;
+    assert_true(zl_moment_random(&now) == 0.25);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_delays),
@@ -189,6 +201,7 @@ int main(void) {
         cmocka_unit_test(test_the_pause),
         cmocka_unit_test(test_the_window),
         cmocka_unit_test(test_clock_correction_thresholds),
+        cmocka_unit_test(test_a_random_number_that_is_given_or_drawn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
