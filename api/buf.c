@@ -57,12 +57,9 @@ bool zl_buf_ok(const zl_buf *buf) {
     return !buf->failed;
 }
 
-bool zl_buf_reserve(zl_buf *buf, size_t more) {
+static bool grow(zl_buf *buf, size_t more) {
     if (buf->failed) {
         return false;
-    }
-    if (more < buf->cap - buf->len) { /* never true of cap 0: the NUL needs its place too */
-        return true;
     }
     size_t cap = buf->cap < 64 ? 64 : buf->cap;
     while (cap - buf->len <= more) {
@@ -89,6 +86,11 @@ bool zl_buf_reserve(zl_buf *buf, size_t more) {
     return true;
 }
 
+bool zl_buf_reserve(zl_buf *buf, size_t more) {
+    /* The former is never true of cap 0: the NUL needs its place too. */
+    return (more < buf->cap - buf->len && !buf->failed) || grow(buf, more);
+}
+
 void zl_buf_add(zl_buf *buf, const char *data, size_t len) {
     if (!zl_buf_reserve(buf, len)) {
         return;
@@ -109,7 +111,10 @@ void zl_buf_add_text(zl_buf *buf, const char *text) {
 }
 
 void zl_buf_add_char(zl_buf *buf, char c) {
-    zl_buf_add(buf, &c, 1);
+    if (zl_buf_reserve(buf, 1)) {
+        buf->data[buf->len++] = c;
+        buf->data[buf->len] = '\0';
+    }
 }
 
 void zl_buf_add_int(zl_buf *buf, int64_t value) {
@@ -188,9 +193,16 @@ size_t zl_utf8_sequence(zl_view text) {
     return len;
 }
 
+/* Of eight bytes. */
+static bool is_ascii(const char *text) {
+    uint64_t bytes;
+    memcpy(&bytes, text, sizeof bytes);
+    return (bytes & 0x8080808080808080u) == 0;
+}
+
 bool zl_utf8_valid(zl_view text) {
     while (text.len > 0) {
-        size_t len = zl_utf8_sequence(text);
+        size_t len = text.len >= 8 && is_ascii(text.data) ? 8 : zl_utf8_sequence(text);
         if (len == 0) {
             return false;
         }

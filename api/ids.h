@@ -18,6 +18,10 @@ typedef struct zl_ids {
  * ZL_ERR_ARG: empty, with a NUL byte, or no valid UTF-8. ZL_ERR_NOMEM: the list is as before. */
 int zl_ids_add(zl_ids *ids, zl_view id);
 
+/* Make room for so many ids in all, so that adding them need not. False when out of memory: the
+ * list is as before. */
+bool zl_ids_reserve(zl_ids *ids, size_t count);
+
 /* Id i, from 0. Valid until the next add. */
 zl_view zl_ids_at(const zl_ids *ids, size_t i);
 

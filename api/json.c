@@ -19,9 +19,25 @@ static void add_escape(zl_buf *out, unsigned char c) {
     }
 }
 
+#define EACH(byte) (0x0101010101010101u * (byte))
+
+/* Whether none of eight bytes needs an escape, at once: the high bit of each byte says if it is one
+ * that does, or comes after one, or is not ASCII. */
+static bool are_plain(const char *text) {
+    uint64_t bytes;
+    memcpy(&bytes, text, sizeof bytes);
+    uint64_t quote = (bytes ^ EACH('"')) - EACH(1);
+    uint64_t backslash = (bytes ^ EACH('\\')) - EACH(1);
+    uint64_t control = bytes - EACH(0x20);
+    return ((quote | backslash | control | bytes) & EACH(0x80)) == 0;
+}
+
 /* How many bytes at the front of text need no escape. */
 static size_t plain_len(zl_view text) {
     size_t len = 0;
+    while (text.len - len >= 8 && are_plain(text.data + len)) {
+        len += 8;
+    }
     while (len < text.len && (unsigned char)text.data[len] >= 0x20 && text.data[len] != '"' &&
            text.data[len] != '\\') {
         len++;

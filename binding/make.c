@@ -105,6 +105,9 @@ static void read_ids(lua_State *L, int index, zl_ids *ids) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "instance_ids",
                         "expected at least one id, got an empty list");
     }
+    if (!zl_ids_reserve(ids, count)) {
+        (void)zlb_raise_memory(L);
+    }
     for (size_t i = 1; i <= count; i++) {
         zl_view id = {NULL, 0};
         lua_rawgeti(L, index, (int)i);

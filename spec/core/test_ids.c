@@ -43,6 +43,37 @@ static void test_what_is_no_id(void **state) {
     zl_ids_free(&ids);
 }
 
+/* Whole words of ASCII are passed over at once. */
+static void test_a_bad_byte_anywhere(void **state) {
+    (void)state;
+    zl_ids ids = {0};
+    for (size_t len = 1; len <= 20; len++) {
+        for (size_t at = 0; at < len; at++) {
+            char id[20];
+            memset(id, 'a', sizeof id);
+            id[at] = '\xFF';
+            assert_int_equal(zl_ids_add(&ids, (zl_view){id, len}), ZL_ERR_ARG);
+        }
+    }
+    assert_int_equal(ids.count, 0);
+}
+
+static void test_room_made_before(void **state) {
+    (void)state;
+    zl_ids ids = {0};
+    assert_true(zl_ids_reserve(&ids, 100));
+    const size_t *ends = ids.ends, *table = ids.table;
+    add_ids(&ids, "id-", 100);
+    assert_true(ids.count == 100 && ids.ends == ends && ids.table == table);
+    assert_true(zl_ids_reserve(&ids, 0) && ids.ends == ends);
+    alloc_fail_at(2, false);
+    assert_false(zl_ids_reserve(&ids, 1000));
+    alloc_fail_at(0, false);
+    assert_view(zl_ids_at(&ids, 99), "id-99");
+    assert_true(zl_ids_find(&ids, ZL_LIT("id-99"), NULL));
+    zl_ids_free(&ids);
+}
+
 static void test_an_empty_list(void **state) {
     (void)state;
     zl_ids ids = {0}, other = {0};
@@ -149,7 +180,8 @@ int main(void) {
         cmocka_unit_test(test_order_and_repeats),    cmocka_unit_test(test_what_is_no_id),
         cmocka_unit_test(test_an_empty_list),        cmocka_unit_test(test_move),
         cmocka_unit_test(test_against_a_naive_list), cmocka_unit_test(test_a_large_list),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_out_of_memory),        cmocka_unit_test(test_a_bad_byte_anywhere),
+        cmocka_unit_test(test_room_made_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
