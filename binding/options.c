@@ -22,8 +22,6 @@ void zlb_options_check(lua_State *L, int index, const char *const *names) {
         if (lua_gettop(L) < index) {
             lua_settop(L, index);
         }
-        lua_newtable(L);
-        lua_replace(L, index);
         return;
     }
     if (lua_type(L, index) != LUA_TTABLE) {
@@ -55,6 +53,10 @@ void zlb_options_check(lua_State *L, int index, const char *const *names) {
 /* --- values ----------------------------------------------------------------------------------- */
 
 int zlb_option_push(lua_State *L, int index, const char *name) {
+    if (lua_isnil(L, index)) {
+        lua_pushnil(L);
+        return LUA_TNIL;
+    }
     lua_pushstring(L, name);
     lua_rawget(L, index);
     return lua_type(L, -1);

@@ -12,12 +12,12 @@ enum { ZLB_MAX_ATTEMPTS_MOST = 100 };
 /* The most seconds that may be asked for, 30 days: far beyond any use, far below any overflow. */
 #define ZLB_SECONDS_MAX 2592000.0
 
-/* The argument at `index` is a table of options, or absent (nil or none): then it is replaced by an
- * empty table, else by a copy. Every key must be among names (NULL-terminated). Raises
+/* The argument at `index` is a table of options, which is replaced by a copy, or absent: then it is
+ * nil, and so is each option. Every key must be among names (NULL-terminated). Raises
  * INVALID_ARGUMENT or UNKNOWN_OPTION, with what was meant. */
 void zlb_options_check(lua_State *L, int index, const char *const *names);
 
-/* One option of the table at `index`. Where it is absent: an empty view, 0, ZL_UNSET. Ill-typed:
+/* One option of those at `index`. Where it is absent: an empty view, 0, ZL_UNSET. Ill-typed:
  * INVALID_ARGUMENT that names the place. Views are valid while the table holds the string. */
 zl_view zlb_option_string(lua_State *L, int index, const char *name); /* not empty, no NUL */
 zl_view zlb_option_header(lua_State *L, int index, const char *name); /* fit for a header */

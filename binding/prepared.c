@@ -234,9 +234,8 @@ static int push_send(lua_State *L, const pushed *p) {
     return 5;
 }
 
-/* (a pushed) → what it is. */
-static int push_step(lua_State *L) {
-    const pushed *p = zlb_kept_argument(L);
+/* How many values. */
+static int push_values(lua_State *L, const pushed *p) {
     switch (p->step->kind) {
     case ZL_STEP_SEND: return push_send(L, p);
     case ZL_STEP_WAIT: lua_pushliteral(L, "wait"); break;
@@ -246,6 +245,11 @@ static int push_step(lua_State *L) {
     }
     lua_pushnumber(L, (lua_Number)p->step->wait_ms / 1000);
     return 2;
+}
+
+/* (a pushed) → what it is. */
+static int push_step(lua_State *L) {
+    return push_values(L, zlb_kept_argument(L));
 }
 
 static const zlb_kept pusher = {"push_step", push_step};
@@ -273,10 +277,14 @@ static int step(lua_State *L, bool as_bytes) {
     lua_settop(L, 1);
     ask(L, job, &now, &next);
     pushed p = {&next, &now, attempt_ms(job->op, &now), as_bytes};
-    zlb_kept_push(L, &pusher, &p);
-    if (lua_pcall(L, 1, LUA_MULTRET, 0) != 0) {
-        take_back(job, &next, &now);
-        return lua_error(L);
+    if (next.kind != ZL_STEP_SEND && next.kind != ZL_STEP_CREDENTIALS) { /* it is said again */
+        (void)push_values(L, &p);
+    } else {
+        zlb_kept_push(L, &pusher, &p);
+        if (lua_pcall(L, 1, LUA_MULTRET, 0) != 0) {
+            take_back(job, &next, &now);
+            return lua_error(L);
+        }
     }
     int count = lua_gettop(L) - 1;
     tell(L); /* last: it may report on what is to be sent */
