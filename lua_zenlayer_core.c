@@ -8,34 +8,31 @@
 #include "binding/face.h"
 #include "binding/names.h"
 
-/* core.parse_http_head(text) → { status =, head = its header lines, length =, chunked =, close = },
- * or nil and what is wrong with it. text: through the blank line. For drivers without an HTTP
- * library.
- */
+/* core.parse_http_head(text [, len]) → status, its header lines, whether chunked, whether the
+ * connection is closed after it, content-length or nil; or nil and what is wrong with it. len: of
+ * the head, with the blank line; all of the text if absent. For drivers without an HTTP library. */
 static int m_parse_http_head(lua_State *L) {
     zl_http_head head;
     zl_view text;
     text.data = luaL_checklstring(L, 1, &text.len);
+    lua_Number len = luaL_optnumber(L, 2, (lua_Number)text.len);
+    luaL_argcheck(L, len >= 0 && len <= (lua_Number)text.len, 2, "longer than the text");
+    text.len = (size_t)len;
     const char *problem = zl_http_head_parse(&head, text);
     if (problem != NULL) {
         lua_pushnil(L);
         lua_pushstring(L, problem);
         return 2;
     }
-    lua_createtable(L, 0, 6); /* with a place for the body */
     lua_pushinteger(L, head.status);
-    lua_setfield(L, -2, "status");
     zlb_push_view(L, head.fields);
-    lua_setfield(L, -2, "head");
     lua_pushboolean(L, head.chunked);
-    lua_setfield(L, -2, "chunked");
     lua_pushboolean(L, head.close);
-    lua_setfield(L, -2, "close");
-    if (head.length >= 0) {
-        lua_pushnumber(L, (lua_Number)head.length);
-        lua_setfield(L, -2, "length");
+    if (head.length < 0) {
+        return 4;
     }
-    return 1;
+    lua_pushnumber(L, (lua_Number)head.length);
+    return 5;
 }
 
 /* core.monotonic() → seconds, by the clock that the deadlines of operations are kept by. */

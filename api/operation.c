@@ -879,6 +879,10 @@ bool zl_operation_is_done(const zl_operation *op) {
     return op->watching ? op->watch_over : calls_over(op) && (op->stopping || !op->waits);
 }
 
+bool zl_operation_is_alone(const zl_operation *op) {
+    return op->in_flight == 1 && !has_queued(op);
+}
+
 int64_t zl_operation_deadline_ms(const zl_operation *op) {
     return op->policy.deadline_ms;
 }

@@ -113,6 +113,9 @@ bool zl_operation_cancel(zl_operation *op, const zl_moment *now, zl_view message
 
 bool zl_operation_is_done(const zl_operation *op);
 
+/* Whether one call is under way, and no other may be begun before that one is reported. */
+bool zl_operation_is_alone(const zl_operation *op);
+
 /* When it must be over, or its waiting once that has begun, on the monotonic clock; how long one
  * attempt may take. */
 int64_t zl_operation_deadline_ms(const zl_operation *op);

@@ -219,6 +219,7 @@ typedef struct pushed {
     const zl_moment *now;
     int64_t attempt_ms; /* SEND */
     bool as_bytes;      /* of HTTP/1.1, not a table */
+    bool is_alone;
 } pushed;
 
 static int push_send(lua_State *L, const pushed *p) {
@@ -231,7 +232,8 @@ static int push_send(lua_State *L, const pushed *p) {
     push_bytes(L, p->step->request);
     lua_pushnumber(L, (lua_Number)p->attempt_ms / 1000);
     lua_pushnumber(L, (lua_Number)(p->now->mono_ms + p->attempt_ms) / 1000);
-    return 5;
+    lua_pushboolean(L, p->is_alone);
+    return 6;
 }
 
 /* How many values. */
@@ -276,7 +278,8 @@ static int step(lua_State *L, bool as_bytes) {
     zl_step next;
     lua_settop(L, 1);
     ask(L, job, &now, &next);
-    pushed p = {&next, &now, attempt_ms(job->op, &now), as_bytes};
+    pushed p = {&next, &now, attempt_ms(job->op, &now), as_bytes,
+                zl_operation_is_alone(job->op)};
     if (next.kind != ZL_STEP_SEND && next.kind != ZL_STEP_CREDENTIALS) { /* it is said again */
         (void)push_values(L, &p);
     } else {
@@ -299,16 +302,23 @@ static int o_step(lua_State *L) {
     return step(L, false);
 }
 
-/* op:step_http() → the same, but "send", n, the request as the bytes of HTTP/1.1, timeout, and when
- * that is over, in seconds by core.monotonic. */
+/* op:step_http() → the same, but "send", n, the request as the bytes of HTTP/1.1, timeout, when that
+ * is over, in seconds by core.monotonic, and whether nothing else is to be done before a report. */
 static int o_step_http(lua_State *L) {
     return step(L, true);
 }
 
+/* What a report returns: whether it counted, whether the operation is done now. */
+static int push_reported(lua_State *L, bool counted, bool done) {
+    lua_pushboolean(L, counted);
+    lua_pushboolean(L, done);
+    return 2;
+}
+
 /* op:reply(n, status [, headers [, body]]) → whether it counted: call n was in flight, and this is
- * its answer. headers: { [name] = value }, or the head as it came; body: a string, "" if absent. */
+ * its answer; whether the operation is done now. headers: { [name] = value }, or the head as it came; body: a string, "" if absent. */
 static int o_reply(lua_State *L) {
-    (void)check_prepared(L);
+    const zlb_job *job = check_prepared(L);
     lua_settop(L, 5);
     int n = check_integer(L, 2, "n", 1, 2147483647);
     int status = check_integer(L, 3, "status", 100, 999);
@@ -317,10 +327,10 @@ static int o_reply(lua_State *L) {
     zl_answer_init(&answer, status);
     read_headers(L, 4, &answer);
     bool counted = zlb_job_report(L, 1, (size_t)n, &answer, body);
-    tell(L);
+    bool done = zl_operation_is_done(job->op);
+    tell(L); /* what that calls may do anything with the operation */
     zlb_job_tell_progress(L, 1);
-    lua_pushboolean(L, counted);
-    return 1;
+    return push_reported(L, counted, done);
 }
 
 /* The codes that say why there is no answer. */
@@ -345,7 +355,7 @@ static zl_code check_code(lua_State *L, int index, zl_code otherwise) {
     return otherwise;
 }
 
-/* op:failed(n, message, sent [, code]) → whether it counted. There is no answer to call n, and
+/* op:failed(n, message, sent [, code]) → whether it counted, whether the operation is done. There is no answer to call n, and
  * there will be none. sent: false only if it is certain that not one byte of the request left.
  * code: why; if absent, CONNECTION_LOST or CONNECT_FAILED. */
 static int o_failed(lua_State *L) {
@@ -360,10 +370,10 @@ static int o_failed(lua_State *L) {
     zl_code code = check_code(L, 5, sent ? ZL_CODE_CONNECTION_LOST : ZL_CODE_CONNECT_FAILED);
     zl_clock_now(&now);
     bool counted = zl_operation_failed(job->op, (size_t)n, &now, code, message, sent);
+    bool done = zl_operation_is_done(job->op);
     tell(L);
     zlb_job_tell_progress(L, 1);
-    lua_pushboolean(L, counted);
-    return 1;
+    return push_reported(L, counted, done);
 }
 
 /* op:cancel([message]) → whether there was something to cancel. What is in flight may have been

@@ -316,6 +316,7 @@ function operation:step() end
 ---@return string? bytes the request as the bytes of HTTP/1.1
 ---@return number? timeout seconds
 ---@return number? over when that is over, by zenlayer.core's monotonic
+---@return boolean? alone whether nothing else is to be done before a report on it
 function operation:step_http() end
 
 ---@param n integer
@@ -323,6 +324,7 @@ function operation:step_http() end
 ---@param headers? table<string, string|string[]>|string
 ---@param body? string
 ---@return boolean counted
+---@return boolean done whether the operation is
 function operation:reply(n, status, headers, body) end
 
 ---@param n integer
@@ -330,6 +332,7 @@ function operation:reply(n, status, headers, body) end
 ---@param sent boolean false only if not one byte of the request left
 ---@param code? zenlayer.OwnCode
 ---@return boolean counted
+---@return boolean done
 function operation:failed(n, message, sent, code) end
 
 ---@param message? string

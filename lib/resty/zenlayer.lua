@@ -21,6 +21,7 @@ local find, match = string.find, string.match
 local now, get_phase = core.monotonic, ngx.get_phase
 local update_time = ngx.update_time
 local spawn, kill = ngx.thread.spawn, ngx.thread.kill
+local running = coroutine.running
 local tcp = ngx.socket.tcp
 
 -- Servers close idle connections soon after a minute.
@@ -104,14 +105,35 @@ end
 --- one exchange ----------------------------------------------------------------------------------
 
 -- An exchange is { n =, request = its bytes, target =, sock =, deadline =, connect_deadline =,
--- doing = what it is at, connected =, sent = whether bytes of it may have left, received = how many
--- came }. What goes wrong is nil, code, message.
+-- limit = the one that the socket's timeouts are for, limited = when they were set, doing = what it
+-- is at, connected =, sent = whether bytes of it may have left, received = how many came }. What
+-- goes wrong is nil, code, message.
 
--- A tick longer: where the time is the operation's deadline, the core has to see it passed. nginx's
--- timers count from when it last looked at its clock, so it has to look.
-local function set_timeout(sock, seconds)
+-- A tick longer: where the time is the operation's deadline, the core has to see it passed.
+local function timeout_ms(seconds)
+    return (seconds > 0 and seconds + TICK_S or TICK_S) * 1000
+end
+
+-- nginx's timers count from when it last looked at its clock, so it has to look. Timeouts that were
+-- set in this millisecond hold still.
+local function set_timeout(exchange, limit)
+    local time = now()
+    if exchange.limited ~= time or exchange.limit ~= limit then
+        update_time()
+        exchange.sock:settimeout(timeout_ms(limit - time))
+        exchange.limited, exchange.limit = time, limit
+    end
+end
+
+-- The same for the next connect, and with no proxy for what follows where there is a connection.
+local function set_connect_timeout(exchange)
+    local time, limit = now(), exchange.target.proxy and exchange.connect_deadline
+        or exchange.deadline
+    local timeout = timeout_ms(limit - time)
     update_time()
-    sock:settimeout((seconds > 0 and seconds + TICK_S or TICK_S) * 1000)
+    exchange.sock:settimeouts(timeout_ms(exchange.connect_deadline - time), timeout, timeout)
+    exchange.limited, exchange.limit = time, limit
+    return time
 end
 
 -- What is done with the proxy, where there is one, and not with the server.
@@ -180,17 +202,15 @@ local function handshake_failed(exchange, err)
     return nil, "TLS_FAILED", explain(exchange, err .. "; nginx's error log says why")
 end
 
-local function receive_from(exchange, deadline)
-    local sock = exchange.sock
-    return function()
-        set_timeout(sock, deadline - now())
-        local bytes, err = sock:receiveany(RECEIVE_BYTES)
-        if bytes and exchange.connected then
-            exchange.doing = "receiving from"
-            exchange.received = exchange.received + #bytes
-        end
-        return bytes, err
+local function receive(exchange)
+    local connected = exchange.connected
+    set_timeout(exchange, connected and exchange.deadline or exchange.connect_deadline)
+    local bytes, err = exchange.sock:receiveany(RECEIVE_BYTES)
+    if bytes and connected then
+        exchange.doing = "receiving from"
+        exchange.received = exchange.received + #bytes
     end
+    return bytes, err
 end
 
 local function open_tunnel(exchange)
@@ -204,7 +224,7 @@ local function open_tunnel(exchange)
     }
     local status, code
     if sent then
-        status, code, err = http.read_tunnel(receive_from(exchange, exchange.connect_deadline))
+        status, code, err = http.read_tunnel(receive, exchange)
     end
     if code == "TIMEOUT" or err == "timeout" then
         return nil, "CONNECT_TIMEOUT", explain_timeout(exchange)
@@ -231,8 +251,7 @@ end
 -- TLS is verified with a name, always: without one nothing would be checked at all.
 local function open(exchange)
     local sock, target = exchange.sock, exchange.target
-    local dial, began = target.proxy or target, now()
-    set_timeout(sock, exchange.connect_deadline - began)
+    local dial, began = target.proxy or target, set_connect_timeout(exchange)
     local ok, err = sock:connect(dial.host, dial.port, { pool = target.pool })
     if not ok then
         return connect_failed(exchange, err)
@@ -251,7 +270,7 @@ local function open(exchange)
     end
     if target.name then
         exchange.doing = "TLS handshake with"
-        set_timeout(sock, exchange.connect_deadline - now())
+        set_timeout(exchange, exchange.connect_deadline)
         ok, err = shake_hands(sock, target.name)
         if not ok then
             return handshake_failed(exchange, err)
@@ -268,7 +287,7 @@ local function exchange_bytes(exchange)
         return nil, code, message
     end
     exchange.connected = true
-    set_timeout(sock, exchange.deadline - now())
+    set_timeout(exchange, exchange.deadline)
     exchange.sent = true -- from here on nobody can tell what left
     exchange.doing = "sending to"
     local sent, err = sock:send(exchange.request)
@@ -279,8 +298,7 @@ local function exchange_bytes(exchange)
     end
     exchange.doing = "waiting for the answer of"
     local answer
-    answer, code, message = http.read(receive_from(exchange, exchange.deadline),
-        exchange.target.max_response_bytes)
+    answer, code, message = http.read(receive, exchange.target.max_response_bytes, exchange)
     if not answer and code == "TIMEOUT" then
         return nil, code, explain_timeout(exchange)
     elseif not answer then
@@ -344,15 +362,18 @@ end
 
 -- Report what an exchange came to. A function of the user's may be called by that, and raise.
 local function report(run, exchange, answer, code, message)
-    local ok, err
+    local ok, counted, done -- the second is an error if not ok
     run.exchanges[exchange] = nil
     if answer then
-        ok, err = pcall(run.op.reply, run.op, exchange.n, answer.status, answer.head, answer.body)
+        ok, counted, done = pcall(run.op.reply, run.op, exchange.n, answer.status, answer.head,
+            answer.body)
     else
-        ok, err = pcall(run.op.failed, run.op, exchange.n, message, exchange.sent, code)
+        ok, counted, done = pcall(run.op.failed, run.op, exchange.n, message, exchange.sent, code)
     end
-    if not ok then
-        run.raised = { err }
+    if ok then
+        run.done = done
+    else
+        run.raised = { counted }
     end
     wake_next(run.client)
 end
@@ -393,6 +414,7 @@ local function new_exchange(run, n, request, timeout, deadline)
     local exchange = {
         n = n, target = target, request = request, sock = tcp(), sent = false, connected = false,
         doing = target.is_address and "connecting to" or "resolving or connecting to", received = 0,
+        limit = 0, limited = 0,
         deadline = deadline, timeout = timeout,
         connect_deadline = began + math.min(target.connect_timeout, timeout),
     }
@@ -496,14 +518,11 @@ local function pause(run, kind, seconds)
     end
 end
 
--- Whether the run may carry an exchange out by itself, in place of a light thread: nothing is to be
--- done before it ends, and it will keep its time. A name's resolution would not, and there is none
--- where a connection waits in the pool.
-local function may_wait_for(run, exchange, kind, seconds)
+-- Whether an exchange will keep its time. A name's resolution would not, and there is none where a
+-- connection waits in the pool.
+local function keeps_time(exchange)
     local target = exchange.target
-    return kind == "pending" and seconds > exchange.timeout - 0.01
-        and next(run.exchanges) == exchange and next(run.exchanges, exchange) == nil
-        and (target.is_address or target.pooled > 0)
+    return target.is_address or target.pooled > 0
 end
 
 -- The client was closed: nothing new begins, and nobody waits for what is under way.
@@ -540,35 +559,29 @@ local function renew(client)
 end
 
 local function drive(run)
-    local op, fresh = run.op, nil -- fresh: an exchange that was not begun
-    while not run.raised do
+    local op = run.op
+    while not (run.raised or run.done) do
         if run.client.closed then
             cancel(run)
-            fresh = nil
         end
-        local kind, n, request, timeout, deadline = op:step_http()
-        if fresh and kind == "done" then -- its time is over
-            run.exchanges[fresh] = nil
-        elseif fresh then
-            if may_wait_for(run, fresh, kind, n) then
-                carry_out(run, fresh)
-                kind = "again"
-            else
-                start(run, fresh)
-            end
-        end
-        fresh = nil
+        local kind, n, request, timeout, deadline, is_alone = op:step_http()
         if kind == "done" then
             return
         elseif kind == "send" then
-            fresh = new_exchange(run, n, request, timeout, deadline)
+            local exchange = new_exchange(run, n, request, timeout, deadline)
             if run.was_woken then -- there may be places for more
                 run.was_woken = false
                 wake_next(run.client)
             end
+            -- Where nothing else is to be done before it ends, no light thread is needed for it.
+            if is_alone and keeps_time(exchange) then
+                carry_out(run, exchange)
+            else
+                start(run, exchange)
+            end
         elseif kind == "credentials" then
             renew(run.client)
-        elseif kind ~= "again" then
+        else
             pause(run, kind, n)
         end
     end
@@ -589,7 +602,7 @@ end
 local function carry(client, op)
     local run = {
         client = client, op = op, exchanges = {}, workers = nil, idle = nil, wake = nil,
-        starved = false, was_woken = false, queued = false, raised = nil,
+        starved = false, was_woken = false, queued = false, raised = nil, done = false,
     }
     client.runs[run] = true
     local ok, err = pcall(drive, run)
@@ -597,8 +610,10 @@ local function carry(client, op)
     for exchange in pairs(run.exchanges) do
         stop(run, exchange)
     end
-    for worker in pairs(run.workers or {}) do
-        dismiss(run, worker)
+    if run.workers then
+        for worker in pairs(run.workers) do
+            dismiss(run, worker)
+        end
     end
     if run.wake then
         give_back(run.wake)
@@ -625,7 +640,7 @@ end
 -- true, or nil, err where a call cannot be made.
 local function check_phase(self, bare)
     local phase = get_phase()
-    if getmetatable(self) == client and self.asking == coroutine.running() then
+    if getmetatable(self) == client and self.asking and self.asking == running() then
         return protect(pcall(bare_methods.wrong_phase, bare,
             "the credentials function used its own client, which waits for it"))
     elseif PHASES[phase] then

@@ -68,13 +68,6 @@ function client:wrong_phase(message) end
 
 function client:close() end
 
----@class zenlayer.core.Head
----@field status integer
----@field head string its header lines
----@field length? number
----@field chunked boolean
----@field close boolean
-
 ---@class zenlayer.core
 ---@field null lightuserdata JSON's null, cjson.null
 ---@field empty_array userdata JSON's []
@@ -97,11 +90,15 @@ function core.is_error(value) end
 ---@return number seconds
 function core.monotonic() end
 
---- The head of an answer, through the blank line.
+--- The head of an answer.
 ---@param text string
----@return zenlayer.core.Head? head
----@return string? problem
-function core.parse_http_head(text) end
+---@param len? integer of the head, with the blank line; all of the text if absent
+---@return integer? status
+---@return string head its header lines, or what is wrong with it
+---@return boolean chunked
+---@return boolean close
+---@return number? length
+function core.parse_http_head(text, len) end
 
 --- From now on the table raises UNKNOWN_METHOD for names that it has not.
 ---@param methods table

@@ -10,20 +10,20 @@ local http = {}
 local HEAD_MAX = 64 * 1024 -- bytes of all heads of an answer, and of a chunked body's lines
 
 -- What has come and was not used yet.
-local function reader(receive)
-    return { receive = receive, bytes = "", lines = 0 }
+local function reader(receive, from)
+    return { receive = receive, from = from, bytes = "", lines = 0 }
 end
 
 -- What goes wrong is told as nil, code, message; the codes are the core's.
 local function fill(r)
-    local more, err = r.receive()
+    local more, err = r.receive(r.from)
     if not more then
         if err == "timeout" then
             return nil, "TIMEOUT", "no complete answer in time"
         end
         return nil, "CONNECTION_LOST", "the connection broke: " .. tostring(err)
     end
-    r.bytes = r.bytes .. more
+    r.bytes = r.bytes == "" and more or r.bytes .. more
     return true
 end
 
@@ -31,19 +31,18 @@ local function bad(message)
     return nil, "BAD_RESPONSE", message
 end
 
--- Everything up to and with the next `mark`, which is of `len` bytes. Its length counts as head.
-local function take_to(r, mark, len)
+-- Where the next `mark`, which is of `len` bytes, ends. What is up to there counts as head.
+local function find_end(r, mark, len)
     local from = 1
     while true do
         local at = find(r.bytes, mark, from, true)
-        if r.lines + (at and at + len - 1 or #r.bytes) > HEAD_MAX then
+        local last = at and at + len - 1
+        if r.lines + (last or #r.bytes) > HEAD_MAX then
             return nil, "RESPONSE_TOO_LARGE", "a head over 64 KiB"
         end
-        if at then
-            local text = sub(r.bytes, 1, at + len - 1)
-            r.lines = r.lines + #text
-            r.bytes = sub(r.bytes, at + len)
-            return text
+        if last then
+            r.lines = r.lines + last
+            return last
         end
         from = math.max(1, #r.bytes - len + 2)
         local ok, code, message = fill(r)
@@ -53,17 +52,32 @@ local function take_to(r, mark, len)
     end
 end
 
--- → { status =, head = its lines, length =, chunked =, close = }
-local function read_head(r)
-    local text, code, message = take_to(r, "\r\n\r\n", 4)
-    if not text then
+-- The next line, with its end.
+local function take_line(r)
+    local last, code, message = find_end(r, "\r\n", 2)
+    if not last then
         return nil, code, message
     end
-    local answer, problem = parse(text)
-    if not answer then
-        return bad(problem)
+    local line = sub(r.bytes, 1, last)
+    r.bytes = sub(r.bytes, last + 1)
+    return line
+end
+
+-- → { status =, head = its lines, length =, chunked =, close =, … }
+local function read_head(r)
+    local last, code, message = find_end(r, "\r\n\r\n", 4)
+    if not last then
+        return nil, code, message
     end
-    return answer
+    local status, head, chunked, close, length = parse(r.bytes, last)
+    if not status then
+        return bad(head)
+    end
+    r.bytes = sub(r.bytes, last + 1)
+    return {
+        status = status, head = head, chunked = chunked, close = close, length = length,
+        body = nil, reusable = nil,
+    }
 end
 
 local function too_large()
@@ -73,6 +87,10 @@ end
 local function read_length(r, length, most)
     if length > most then
         return too_large()
+    elseif #r.bytes == length then -- most answers come in one piece
+        local all = r.bytes
+        r.bytes = ""
+        return all
     end
     local parts, count = { r.bytes }, #r.bytes
     while count < length do
@@ -92,7 +110,7 @@ end
 local function read_chunked(r, most)
     local parts, total = {}, 0
     while true do
-        local line, code, message = take_to(r, "\r\n", 2)
+        local line, code, message = take_line(r)
         if not line then
             return nil, code, message
         end
@@ -119,7 +137,7 @@ local function read_chunked(r, most)
         parts[#parts + 1] = sub(data, 1, -3)
     end
     repeat -- trailers say nothing that matters here
-        local line, code, message = take_to(r, "\r\n", 2)
+        local line, code, message = take_line(r)
         if not line then
             return nil, code, message
         end
@@ -154,11 +172,11 @@ local function read_body(r, answer, most)
     return read_to_end(r, most)
 end
 
--- Read one answer. receive() → bytes, or nil, "closed" | "timeout" | what else. Returns { status =,
--- head = its header lines, body =, reusable = (another request may follow on this connection) }, or
--- nil, code, message. A body is at most `most` bytes.
-function http.read(receive, most)
-    local r = reader(receive)
+-- Read one answer. receive(from) → bytes, or nil, "closed" | "timeout" | what else. Returns
+-- { status =, head = its header lines, body =, reusable = (another request may follow on this
+-- connection) }, or nil, code, message. A body is at most `most` bytes.
+function http.read(receive, most, from)
+    local r = reader(receive, from)
     local answer, code, message
     repeat
         answer, code, message = read_head(r)
@@ -179,8 +197,8 @@ end
 
 -- Read a proxy's answer to CONNECT. Returns its status, or nil, code, message. After a 2xx nothing
 -- may have come that belongs to the tunnel: the server does not speak first.
-function http.read_tunnel(receive)
-    local r = reader(receive)
+function http.read_tunnel(receive, from)
+    local r = reader(receive, from)
     local answer, code, message = read_head(r)
     if not answer then
         return nil, code, message
