@@ -1,10 +1,8 @@
 #include "transport.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <openssl/rand.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -13,6 +11,7 @@
 #include "explain.h"
 #include "forked.h"
 #include "hot.h"
+#include "sigpipe.h"
 
 struct zl_transport {
     zl_client *client;
@@ -30,9 +29,10 @@ struct zl_transport {
     int64_t expiry_ms; /* none of `running` is out of time before this; INT64_MAX: none ever is */
     size_t in_flight;  /* the client's, when they were asked: operations that others drive count */
     bool multiplexes;  /* the last answer came over HTTP/2 */
-    bool quick_exit;   /* libcurl can drop a transfer without waiting for its name's resolution */
-    bool ended;        /* a transfer did, or an operation, in this turn */
-    bool asked;        /* operations were, in this turn */
+    bool may_raise_sigpipe; /* libcurl may: it is an old one */
+    bool quick_exit; /* libcurl can drop a transfer without waiting for its name's resolution */
+    bool ended;      /* a transfer did, or an operation, in this turn */
+    bool asked;      /* operations were, in this turn */
     bool needs_credentials; /* an operation does, in this turn */
     bool broken;            /* libcurl failed, and may no longer know what it is doing */
     bool connected;         /* a connection was made with this multi handle */
@@ -63,55 +63,18 @@ const char *zl_transport_curl_version(void) {
     return curl_version_info(CURLVERSION_NOW)->version;
 }
 
-/* --- SIGPIPE ---------------------------------------------------------------------------------- */
-
-/* With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE alone, and OpenSSL writes to sockets by write(2). A
- * broken connection must not kill the host: hold the signal back while libcurl works. */
-typedef struct pipe_guard {
-    sigset_t before;
-    bool holds;
-    bool was_pending;
-} pipe_guard;
-
-static bool sigpipe_is_pending(void) {
-    sigset_t pending;
-    (void)sigemptyset(&pending);
-    (void)sigpending(&pending);
-    return sigismember(&pending, SIGPIPE) == 1;
+/* With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE alone. From 7.87 on it writes with MSG_NOSIGNAL,
+ * even under OpenSSL's TLS; before, or with another library for TLS, a broken connection would kill
+ * the host. */
+static bool may_raise_sigpipe(const curl_version_info_data *info) {
+    return info->version_num < 0x075700 || info->ssl_version == NULL ||
+           strncmp(info->ssl_version, "OpenSSL/", 8) != 0;
 }
 
-static bool sigpipe_is_ignored(void) {
-    struct sigaction action;
-    return sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
-}
-
-/* Again: nothing happens. A host that ignores the signal, as servers do, is spared the rest. */
-static void hold_sigpipe(pipe_guard *guard) {
-    sigset_t pipe;
-    if (guard->holds || sigpipe_is_ignored()) {
-        return;
+static void hold_sigpipe(const zl_transport *t, zl_sigpipe *held) {
+    if (t->may_raise_sigpipe) {
+        zl_sigpipe_hold(held);
     }
-    (void)sigemptyset(&pipe);
-    (void)sigaddset(&pipe, SIGPIPE);
-    (void)pthread_sigmask(SIG_BLOCK, &pipe, &guard->before);
-    guard->holds = true;
-    /* Only a signal that is blocked can be pending: every frame of a game is spared this call. */
-    guard->was_pending = sigismember(&guard->before, SIGPIPE) == 1 && sigpipe_is_pending();
-}
-
-static void release_sigpipe(const pipe_guard *guard) {
-    if (!guard->holds) {
-        return;
-    }
-    if (!guard->was_pending && sigpipe_is_pending()) { /* ours: swallow it */
-        sigset_t pipe;
-        const struct timespec at_once = {0, 0};
-        (void)sigemptyset(&pipe);
-        (void)sigaddset(&pipe, SIGPIPE);
-        while (sigtimedwait(&pipe, NULL, &at_once) < 0 && errno == EINTR) {
-        }
-    }
-    (void)pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
 }
 
 /* --- the multi handle's callbacks ------------------------------------------------------------- */
@@ -182,6 +145,7 @@ int zl_transport_new(zl_transport **out, zl_client *client, const zl_transport_o
     t->client = client;
     t->finished_tail = &t->finished;
     t->wire.events = &client->events;
+    t->may_raise_sigpipe = may_raise_sigpipe(info);
     t->quick_exit = info->version_num >= 0x075700 && LIBCURL_VERSION_NUM >= 0x075700;
     if (!open_multi(t) || !zl_wire_init(&t->wire, &client->sender.endpoint, options)) {
         zl_transport_free(t);
@@ -208,13 +172,13 @@ void zl_transport_free(zl_transport *t) {
         zl_operation_set_driver(t->ops[i], NULL);
     }
     if (zl_maker_is_here(&t->maker)) {
-        pipe_guard guard = {0};
-        hold_sigpipe(&guard);
+        zl_sigpipe held = {0};
+        hold_sigpipe(t, &held);
         free_transfers(t, t->running);
         free_transfers(t, t->finished);
         free_transfers(t, t->idle);
         (void)curl_multi_cleanup(t->multi);
-        release_sigpipe(&guard);
+        zl_sigpipe_release(&held);
     }
     /* In a forked process the handles stay, leaked: cleaning up would speak on the parent's
      * connections. */
@@ -344,10 +308,10 @@ static void set_expiry(zl_transport *t) {
 /* Another multi handle, without the connections of the one before and without what it has read.
  * False, with none, when out of memory. */
 static bool renew_multi(zl_transport *t) {
-    pipe_guard guard = {0};
-    hold_sigpipe(&guard);
+    zl_sigpipe held = {0};
+    hold_sigpipe(t, &held);
     (void)curl_multi_cleanup(t->multi);
-    release_sigpipe(&guard);
+    zl_sigpipe_release(&held);
     zl_sockets_free(&t->wire.sockets);
     t->broken = t->renew = t->connected = t->multiplexes = false;
     return open_multi(t);
@@ -540,12 +504,12 @@ static void drop_answers(zl_transport *t, const zl_operation *op) {
 
 void zl_transport_drop(zl_transport *t, zl_operation *op) {
     if (zl_maker_is_here(&t->maker)) {
-        pipe_guard guard = {0};
-        hold_sigpipe(&guard);
+        zl_sigpipe held = {0};
+        hold_sigpipe(t, &held);
         for (zl_transfer *transfer; (transfer = find_for(t->running, op)) != NULL;) {
             abandon(t, transfer);
         }
-        release_sigpipe(&guard);
+        zl_sigpipe_release(&held);
         set_expiry(t);
         drop_answers(t, op);
     }
@@ -753,12 +717,12 @@ static int act(zl_transport *t) {
 
 /* In most frames of a game nothing is due and nothing came: then this is a reading of the clock or
  * two, and one poll(2). */
-static int turn(zl_transport *t, int64_t wait_ms, pipe_guard *guard) {
+static int turn(zl_transport *t, int64_t wait_ms, zl_sigpipe *held) {
     int64_t now_ms = zl_clock_mono_ms();
     t->ended = t->needs_credentials = false;
     if (next_act(t) <= now_ms) {
         t->asked = true;
-        hold_sigpipe(guard);
+        hold_sigpipe(t, held);
         int rc = act(t);
         if (rc != ZL_OK) {
             return rc;
@@ -773,7 +737,7 @@ static int turn(zl_transport *t, int64_t wait_ms, pipe_guard *guard) {
     }
     bool ready = wait_for_sockets(t, left_ms < wait_ms ? left_ms : wait_ms);
     if (ready || timer_is_due(t)) {
-        hold_sigpipe(guard);
+        hold_sigpipe(t, held);
         take_in(t, ready);
     }
     return ZL_OK;
@@ -785,9 +749,9 @@ ZL_HOT int zl_transport_turn(zl_transport *t, int64_t max_wait_ms) {
     if (rc != ZL_OK) {
         return rc;
     }
-    pipe_guard guard = {0};
-    rc = turn(t, max_wait_ms > 0 ? max_wait_ms : 0, &guard);
-    release_sigpipe(&guard);
+    zl_sigpipe held = {0};
+    rc = turn(t, max_wait_ms > 0 ? max_wait_ms : 0, &held);
+    zl_sigpipe_release(&held);
     return rc;
 }
 
@@ -904,10 +868,10 @@ void zl_transport_stop_warming_up(zl_transport *t) {
     }
     t->warming_up = false;
     if (transfer != NULL) {
-        pipe_guard guard = {0};
-        hold_sigpipe(&guard);
+        zl_sigpipe held = {0};
+        hold_sigpipe(t, &held);
         abandon(t, transfer);
-        release_sigpipe(&guard);
+        zl_sigpipe_release(&held);
         set_expiry(t);
     }
 }
