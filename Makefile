@@ -340,7 +340,7 @@ bench-poll: ## what a frame of client:poll(0) costs beside libcurl alone; BENCH_
 	@$(remake) $(OUT)/bench-poll
 	@bench/poll.sh $(OUT)/bench-poll $(BENCH_ARGS)
 
-secrets: ## every spec with everything told that can be, and no key, token or signature in it
+secrets: ## every spec with everything told that can be, and no password, token or signature in it
 	@.ci/deps build test
 	@$(remake) all hosts
 	@$(remake) LUA=luajit openresty

@@ -74,7 +74,7 @@ end)
 -- One of each that has methods, by their name in errors.
 local function objects(module)
     local client = closing(module.new {
-        access_key_id = "KEY", access_key_password = "a password",
+        access_key_id = "KEY", access_key_password = "pa55-word-of-tests",
         endpoint = errors.NOWHERE, proxy = false,
     })
     return {

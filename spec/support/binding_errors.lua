@@ -10,7 +10,7 @@ binding_errors.NOWHERE = "https://127.0.0.1:1"
 
 function binding_errors.options(options)
     local all = {
-        access_key_id = "KEY", access_key_password = "a password", max_attempts = 1,
+        access_key_id = "KEY", access_key_password = "pa55-word-of-tests", max_attempts = 1,
         endpoint = binding_errors.NOWHERE, proxy = false,
     }
     for name, value in pairs(options or {}) do

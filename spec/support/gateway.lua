@@ -53,6 +53,10 @@ http {
 }
 ]]
 
+-- Where everything is to be told (tell_all.lua), also in nginx.
+local TELLS = os.getenv "ZENLAYER_TEST_TELL" ~= nil
+local TELL = 'require("tell_all").begin_in_nginx(function(line) ngx.log(ngx.INFO, line) end)\n'
+
 local PHASES = { "rewrite", "access", "content", "header_filter", "body_filter", "log" }
 
 -- What loads the Lua module; nothing where it is part of nginx.
@@ -113,9 +117,9 @@ local function configuration(directory, pieces)
     if pieces.resolver then
         outer[#outer + 1] = ("resolver %s;"):format(pieces.resolver)
     end
-    for _, phase in ipairs { "init", "init_worker" } do
-        outer[#outer + 1] = pieces[phase] and block(phase, pieces[phase])
-    end
+    local init = (TELLS and TELL or "") .. (pieces.init or "")
+    outer[#outer + 1] = init ~= "" and block("init", init) or nil
+    outer[#outer + 1] = pieces.init_worker and block("init_worker", pieces.init_worker)
     outer[#outer + 1] = pieces.http
     inner[#inner + 1] = pieces.server
     for name, given in pairs(pieces.locations or {}) do
@@ -130,6 +134,9 @@ end
 
 local function write_files(directory, pieces)
     local files = { ["nginx.conf"] = pieces.conf or configuration(directory, pieces) }
+    for _, name in ipairs(TELLS and { "tell_all", "texts" } or {}) do
+        files["lua/" .. name .. ".lua"] = process.read("spec/support/" .. name .. ".lua")
+    end
     for name, text in pairs(pieces.modules or {}) do
         files["lua/" .. name:gsub("%.", "/") .. ".lua"] = text
     end
