@@ -125,9 +125,15 @@ bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer, zl
     int rc = lua_pcall(L, 2, 2, 0);
     zl_clock_now(&now);
     if (rc != 0) {
-        (void)zl_operation_failed(job->op, n, &now, ZL_CODE_CONNECTION_LOST,
-                                  ZL_LIT("an answer came, but decoding it was interrupted"), true);
+        if (job->op != NULL) {
+            (void)zl_operation_failed(job->op, n, &now, ZL_CODE_CONNECTION_LOST,
+                                      ZL_LIT("an answer came, but decoding it was interrupted"),
+                                      true);
+        }
         (void)lua_error(L);
+    }
+    if (job->op == NULL) { /* a finaliser finished it meanwhile */
+        return false;
     }
     bool counted = zl_operation_answered(job->op, n, &now, answer);
     if (counted && d.key != 0) {

@@ -13,6 +13,7 @@ typedef struct zlb_job {
     zl_buf body;
     bool has_progress;
     bool in_progress; /* its on_progress runs */
+    bool in_result;   /* its results are being pushed, or memory ran out in that */
     size_t rounds;    /* of the waiting that it was told of */
 } zlb_job;
 

@@ -38,8 +38,8 @@ static bool push_client(lua_State *L) {
 /* Tell on_event what there is to tell about the operation at index 1. */
 static void tell(lua_State *L) {
     const zlb_job *job = lua_touserdata(L, 1);
-    zl_client *core = zl_operation_client(job->op);
-    if (core->events.first != NULL && push_client(L)) {
+    zl_client *core = job->op != NULL ? zl_operation_client(job->op) : NULL;
+    if (core != NULL && core->events.first != NULL && push_client(L)) {
         zlb_events_tell(L, lua_gettop(L), core);
         lua_pop(L, 1);
     }
@@ -278,8 +278,7 @@ static int step(lua_State *L, bool as_bytes) {
     zl_step next;
     lua_settop(L, 1);
     ask(L, job, &now, &next);
-    pushed p = {&next, &now, attempt_ms(job->op, &now), as_bytes,
-                zl_operation_is_alone(job->op)};
+    pushed p = {&next, &now, attempt_ms(job->op, &now), as_bytes, zl_operation_is_alone(job->op)};
     if (next.kind != ZL_STEP_SEND && next.kind != ZL_STEP_CREDENTIALS) { /* it is said again */
         (void)push_values(L, &p);
     } else {
@@ -302,8 +301,9 @@ static int o_step(lua_State *L) {
     return step(L, false);
 }
 
-/* op:step_http() → the same, but "send", n, the request as the bytes of HTTP/1.1, timeout, when that
- * is over, in seconds by core.monotonic, and whether nothing else is to be done before a report. */
+/* op:step_http() → the same, but "send", n, the request as the bytes of HTTP/1.1, timeout, when
+ * that is over, in seconds by core.monotonic, and whether nothing else is to be done before a
+ * report. */
 static int o_step_http(lua_State *L) {
     return step(L, true);
 }
@@ -316,7 +316,8 @@ static int push_reported(lua_State *L, bool counted, bool done) {
 }
 
 /* op:reply(n, status [, headers [, body]]) → whether it counted: call n was in flight, and this is
- * its answer; whether the operation is done now. headers: { [name] = value }, or the head as it came; body: a string, "" if absent. */
+ * its answer; whether the operation is done now. headers: { [name] = value }, or the head as it
+ * came; body: a string, "" if absent. */
 static int o_reply(lua_State *L) {
     const zlb_job *job = check_prepared(L);
     lua_settop(L, 5);
@@ -327,7 +328,7 @@ static int o_reply(lua_State *L) {
     zl_answer_init(&answer, status);
     read_headers(L, 4, &answer);
     bool counted = zlb_job_report(L, 1, (size_t)n, &answer, body);
-    bool done = zl_operation_is_done(job->op);
+    bool done = job->op == NULL || zl_operation_is_done(job->op);
     tell(L); /* what that calls may do anything with the operation */
     zlb_job_tell_progress(L, 1);
     return push_reported(L, counted, done);
@@ -355,9 +356,9 @@ static zl_code check_code(lua_State *L, int index, zl_code otherwise) {
     return otherwise;
 }
 
-/* op:failed(n, message, sent [, code]) → whether it counted, whether the operation is done. There is no answer to call n, and
- * there will be none. sent: false only if it is certain that not one byte of the request left.
- * code: why; if absent, CONNECTION_LOST or CONNECT_FAILED. */
+/* op:failed(n, message, sent [, code]) → whether it counted, whether the operation is done now.
+ * There is no answer to call n, and there will be none. sent: false only if it is certain that not
+ * one byte of the request left. code: why; if absent, CONNECTION_LOST or CONNECT_FAILED. */
 static int o_failed(lua_State *L) {
     const zlb_job *job = check_prepared(L);
     int n = check_integer(L, 2, "n", 1, 2147483647);
@@ -391,8 +392,29 @@ static int o_cancel(lua_State *L) {
 
 /* op:result() → what the blocking method returns, or raises; nil before the end. */
 static int o_result(lua_State *L) {
-    (void)check_prepared(L);
-    return zlb_job_result(L, 1);
+    zlb_job *job = check_prepared(L);
+    bool was_in_result = job->in_result;
+    job->in_result = true;
+    int count = zlb_job_result(L, 1);
+    job->in_result = was_in_result;
+    return count;
+}
+
+/* op:finish() → the same, once: what the operation holds is given back now, and found warm in the
+ * caches by the next one, instead of whenever it is collected. */
+static int o_finish(lua_State *L) {
+    zlb_job *job = check_prepared(L);
+    bool done = zl_operation_is_done(job->op);
+    bool is_outermost = !job->in_result; /* or a finaliser calls it in the midst of that */
+    job->in_result = true;
+    int count = zlb_job_result(L, 1);
+    if (is_outermost) {
+        job->in_result = false;
+        if (done) {
+            zlb_job_free(job);
+        }
+    }
+    return count;
 }
 
 /* As of a job. */
@@ -405,8 +427,8 @@ static int o_gc(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"cancel", o_cancel}, {"failed", o_failed},       {"reply", o_reply}, {"result", o_result},
-    {"step", o_step},     {"step_http", o_step_http}, {NULL, NULL},
+    {"cancel", o_cancel}, {"failed", o_failed}, {"finish", o_finish},       {"reply", o_reply},
+    {"result", o_result}, {"step", o_step},     {"step_http", o_step_http}, {NULL, NULL},
 };
 
 static void create_metatable(lua_State *L, bool safe) {

@@ -622,7 +622,7 @@ local function carry(client, op)
     if run.raised or not ok then
         return error(run.raised and run.raised[1] or err, 0)
     end
-    return protect(pcall(op.result, op))
+    return protect(pcall(op.finish, op))
 end
 
 --- the client ------------------------------------------------------------------------------------

@@ -175,10 +175,60 @@ describe("an operation's step_http", function()
         assert.equal(signed.Authorization, fields.Authorization)
     end)
 
+    it("says whether nothing else is to be done before a report, and a report whether all is done",
+        function()
+            local client, ids = core.new(KEY), {}
+            for i = 1, 101 do
+                ids[i] = "i" .. i
+            end
+            local op = client:prepare_stop_instances(ids)
+            assert.is_false((select(6, op:step_http()))) -- a second batch follows
+            assert.is_false((select(6, op:step_http()))) -- two are under way
+            local body = '{"requestId":"T1","response":{}}'
+            assert.same({ true, false }, { op:reply(1, 200, nil, body) })
+            assert.same({ true, false }, { op:reply(2, 500, nil, "") })
+            assert.same({ false, false }, { op:failed(2, "again", true) })
+            local step
+            repeat
+                step = { op:step_http() }
+            until step[1] == "send"
+            assert.same({ 2, true }, { step[2], step[6] })
+            assert.same({ true, true }, { op:reply(2, 200, nil, body) })
+            assert.same({ false, true }, { op:reply(2, 200, nil, body) })
+
+            local bare = core.new(with { max_concurrency = 1 })
+            local first, second = bare:prepare "DescribeA", bare:prepare "DescribeB"
+            assert.is_true((select(6, first:step_http())))
+            assert.equal("pending", (second:step_http()))
+            assert.same({ true, true }, { first:failed(1, "no", true, "TLS_VERIFY_FAILED") })
+        end)
+
     it("says no longer time than the deadline has left", function()
         local client = core.new(with { timeout = 7 })
         local _, _, request = client:prepare("DescribeThings", {}, { deadline = 2 }):step()
         assert.is_true(request.timeout <= 2 and request.timeout > 0)
+    end)
+end)
+
+describe("an operation's finish", function()
+    it("is its result, once", function()
+        local client = core.new(KEY)
+        local op = client:prepare_stop_instances { "a", "b" }
+        local _, n = op:step()
+        assert.is_nil(op:finish())
+        op:reply(n, 200, nil, '{"requestId":"T1","response":{}}')
+        local expected = { op:result() }
+        assert.same(expected, { op:finish() })
+        for _, method in ipairs { "finish", "result", "step" } do
+            refused({ code = "INVALID_ARGUMENT", where = "self" }, op[method], op)
+        end
+    end)
+
+    it("raises its error", function()
+        local op = core.new(KEY):prepare("Break")
+        local _, n = op:step()
+        op:reply(n, 404, nil, '{"requestId":"T1","code":"NO"}')
+        refused({ code = "NO", outcome = "rejected" }, op.finish, op)
     end)
 end)
 

@@ -139,7 +139,7 @@ describe("a method that does not exist", function()
     it("that is near to none is told what there is", function()
         unknown_method("a job", "finished", "there are cancel, done, result, wait")
         unknown_method("a prepared operation", "next",
-            "there are cancel, failed, reply, result, step, step_http")
+            "there are cancel, failed, finish, reply, result, step, step_http")
         for _, name in ipairs { "start_instances", "reboot_instances", "delete", "" } do
             local ok, err = at(closing(safe.new(errors.options())), name)
             assert.is_false(ok)

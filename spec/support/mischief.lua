@@ -393,7 +393,7 @@ function deeds.operation()
     elseif ok and step == "send" then
         call("op", op, "failed", maybe(n), maybe "lost", maybe(chance(0.5)), maybe "TIMEOUT")
     end
-    call("op", self "op", pick { "result", "cancel" })
+    call("op", self "op", pick { "result", "finish", "cancel" })
 end
 
 function deeds.sign()
