@@ -1,6 +1,7 @@
 -- What bench/gateway.py measures, in a worker of nginx: calls of resty.zenlayer, and beside them
--- the least that cosockets can do: the same bytes, made beforehand, sent on kept connections, and
--- the whole answer read.
+-- the least that cosockets can do: the same bytes, made beforehand, sent on kept connections, the
+-- whole answer read, and its JSON decoded.
+local cjson = require "cjson"
 local core = require "zenlayer.core"
 local zenlayer = require "resty.zenlayer"
 
@@ -9,9 +10,9 @@ local IDLE_MS = 50000
 
 local gateway = {}
 
-local function options_for(port, concurrency)
+local function options_for(scheme, port, concurrency)
     return {
-        endpoint = ("https://%s:%d"):format(NAME, port), connect_to = "127.0.0.1:" .. port,
+        endpoint = ("%s://%s:%d"):format(scheme, NAME, port), connect_to = "127.0.0.1:" .. port,
         access_key_id = "BENCHKEY", access_key_password = "bench-password",
         max_concurrency = concurrency,
     }
@@ -39,29 +40,28 @@ local function request_bytes(options, ids)
     return table.concat(lines, "\r\n") .. "\r\n\r\n" .. request.body
 end
 
-local function exchange(port, bytes, pool_size)
+local function exchange(scheme, port, bytes, pool_size)
     local sock = ngx.socket.tcp()
     sock:settimeout(30000)
     assert(sock:connect("127.0.0.1", port))
-    if sock:getreusedtimes() == 0 then
+    if scheme == "https" and sock:getreusedtimes() == 0 then
         assert(sock:sslhandshake(nil, NAME, true))
     end
     assert(sock:send(bytes))
-    local text, length = "", math.huge
+    local text, head_end, length = "", nil, nil
     repeat
         text = text .. assert(sock:receiveany(65536))
-        local head = text:match "^HTTP/1%.1 200 .-\r\n\r\n"
-        if head then
-            length = #head + tonumber(head:match "\r\nContent%-Length: (%d+)\r\n")
-        end
-    until #text >= length
+        head_end = select(2, text:find("\r\n\r\n", 1, true))
+        length = head_end and head_end + tonumber(text:match "\r\nContent%-Length: (%d+)\r\n")
+    until length and #text >= length
     sock:setkeepalive(IDLE_MS, pool_size)
-    return text
+    assert(text:find("HTTP/1.1 200 ", 1, true) == 1)
+    return assert(cjson.decode(text:sub(head_end + 1)).requestId)
 end
 
 -- A function that makes one call: HOW is "driver" or "bare".
-local function caller(how, port, count, concurrency)
-    local ids, options = ids_of(count), options_for(port, concurrency)
+local function caller(how, scheme, port, count, concurrency)
+    local ids, options = ids_of(count), options_for(scheme, port, concurrency)
     if how == "driver" then
         local client = assert(zenlayer.new(options))
         return function()
@@ -71,7 +71,7 @@ local function caller(how, port, count, concurrency)
     end
     local bytes = request_bytes(options, ids)
     return function()
-        exchange(port, bytes, concurrency)
+        exchange(scheme, port, bytes, concurrency)
     end
 end
 
@@ -95,7 +95,8 @@ end
 function gateway.run()
     local given = ngx.req.get_uri_args()
     local concurrency, left = tonumber(given.concurrency), tonumber(given.calls)
-    local call = cached_caller(given.how, given.port, tonumber(given.ids), concurrency)
+    local call = cached_caller(given.how, given.scheme or "https", given.port,
+        tonumber(given.ids), concurrency)
     local function work()
         while left > 0 do
             left = left - 1
@@ -123,7 +124,7 @@ end
 -- One call for one request, as of a gateway.
 function gateway.stop()
     local given = ngx.req.get_uri_args()
-    cached_caller(given.how, given.port, 1, 100)()
+    cached_caller(given.how, "https", given.port, 1, 100)()
     ngx.say "stopped"
 end
 

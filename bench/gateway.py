@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""resty.zenlayer in one worker of nginx against a bare cosocket loop that sends the same bytes.
-`make bench-gateway` builds the module and runs this.
+"""resty.zenlayer in one worker of nginx against a bare cosocket loop that sends the same bytes, signed
+beforehand, on kept connections, and decodes the answers. `make bench-gateway` builds the module and
+runs this.
 
 Throughput: StopInstances calls of 1 id and of 100, against an nginx with TLS that takes 20 ms for an
-answer, 32 at a time. And against one that answers at once, eight at a time: then the worker's
-processor is all that counts, and the driver, which signs each request and reads each answer for what
-it says, needs more of it than the loop, which does neither. There is no goal for that, it shows what a
-call costs.
+answer, 32 at a time: as a gateway meets the API, which speaks nothing but TLS and is no faster. And
+against one that answers at once, eight at a time, with TLS and without: then the worker's processor is
+all that counts, and the driver, which signs each request, judges each answer and gives an account of
+every id, needs more of it than the loop. There is no goal for that, it shows what a call costs.
 
 Never blocked: the latency of another location of the same worker, alone and while 100 stops wait for
 an answer that takes two seconds, on connections that were open before.
@@ -26,9 +27,17 @@ sys.dont_write_bytecode = True
 import nginx  # noqa: E402
 
 WAITING, DELAY_S, WINDOW_S = 100, 2.0, 1.2
-# name, which port of the upstream, how many at a time, the part of --calls, least ratio
-CASES = (("in 20 ms", 3, 32, 0.4, 0.9), ("at once", 0, 8, 1, None))
+# name, which port of the upstream, its scheme, how many at a time, the part of --calls, least ratio
+CASES = (("in 20 ms", 3, "https", 32, 0.4, 0.95), ("at once", 0, "https", 8, 1, None),
+         ("at once, no TLS", 4, "http", 8, 1, None))
 MODULES = ("ndk_http_module", "ngx_http_lua_module")
+
+AT_ONCE = """\
+        location / {
+            return 200 '{"requestId":"$request_id","response":{}}';
+        }
+    }
+"""
 
 UPSTREAM = """\
     keepalive_requests 100000000;
@@ -36,11 +45,7 @@ UPSTREAM = """\
     init_by_lua_block { package.loaded.count = { waiting = 0 } }
     server {
         listen 127.0.0.1:@PORT@ ssl;
-""" + nginx.TLS + """\
-        location / {
-            return 200 '{"requestId":"$request_id","response":{}}';
-        }
-    }
+""" + nginx.TLS + AT_ONCE + """\
     server {
         listen 127.0.0.1:@PORT2@ ssl;
 """ + nginx.TLS + """\
@@ -76,7 +81,9 @@ UPSTREAM = """\
             }
         }
     }
-"""
+    server {
+        listen 127.0.0.1:@PORT5@;
+""" + AT_ONCE
 
 GATEWAY = """\
     keepalive_requests 100000000;
@@ -120,7 +127,7 @@ class Connection:
         return self.end()
 
 
-def throughput(front, port, concurrency, rounds, calls):
+def throughput(front, port, scheme, concurrency, rounds, calls):
     """-> {ids: ({how: [seconds for a call]}, {how: [processor's seconds]})}"""
     connection = Connection(front)
     figures = {}
@@ -130,7 +137,7 @@ def throughput(front, port, concurrency, rounds, calls):
             ways = ("driver", "bare") if number % 2 else ("bare", "driver")
             for how in ways:
                 took, used = connection.get(
-                    f"/run?how={how}&port={port}&ids={ids}&calls={calls}"
+                    f"/run?how={how}&port={port}&scheme={scheme}&ids={ids}&calls={calls}"
                     f"&concurrency={concurrency}").split()
                 if number > 0:  # the first round only warms up
                     wall[how].append(float(took) / calls)
@@ -252,8 +259,8 @@ def main():
     print(f"load {os.getloadavg()[0]:.2f} on {os.cpu_count()} processors")
     upstream, front = start(options.build)
     try:
-        for name, number, concurrency, part, least in CASES:
-            figures = throughput(front.ports[0], upstream.ports[number], concurrency,
+        for name, number, scheme, concurrency, part, least in CASES:
+            figures = throughput(front.ports[0], upstream.ports[number], scheme, concurrency,
                                  options.rounds, int(options.calls * part))
             for ids, (wall, processor) in figures.items():
                 for how in ("bare", "driver"):
