@@ -48,7 +48,8 @@ local function exchange(scheme, port, bytes, pool_size)
         assert(sock:sslhandshake(nil, NAME, true))
     end
     assert(sock:send(bytes))
-    local text, head_end, length = "", nil, nil
+    local text = ""
+    local head_end, length
     repeat
         text = text .. assert(sock:receiveany(65536))
         head_end = select(2, text:find("\r\n\r\n", 1, true))
