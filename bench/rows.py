@@ -348,8 +348,8 @@ def cosockets(bench):
     def measure_all(rounds):
         upstream, front = gateway.start(bench.build)
         try:
-            for name, port, concurrency, part, _ in gateway.CASES:
-                found[name] = gateway.throughput(front.ports[0], upstream.ports[port], concurrency,
+            for name, port, scheme, concurrency, part, _ in gateway.CASES:
+                found[name] = gateway.throughput(front.ports[0], upstream.ports[port], scheme, concurrency,
                                                  rounds, int(16000 * part))
         finally:
             front.stop()
