@@ -117,10 +117,24 @@ void zl_buf_add_char(zl_buf *buf, char c) {
     }
 }
 
+size_t zl_write_int(char out[ZL_INT_MAX], int64_t value) {
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    char digits[ZL_INT_MAX];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (value < 0) {
+        digits[--at] = '-';
+    }
+    memcpy(out, digits + at, sizeof digits - at);
+    return sizeof digits - at;
+}
+
 void zl_buf_add_int(zl_buf *buf, int64_t value) {
-    char digits[24];
-    int len = snprintf(digits, sizeof digits, "%lld", (long long)value);
-    zl_buf_add(buf, digits, (size_t)len);
+    char digits[ZL_INT_MAX];
+    zl_buf_add(buf, digits, zl_write_int(digits, value));
 }
 
 void zl_buf_addf(zl_buf *buf, const char *format, ...) {

@@ -55,6 +55,10 @@ void zl_buf_addf(zl_buf *buf, const char *format, ...)
 #endif
     ;
 
+/* Write a number in decimal, without a NUL. Returns its length. */
+enum { ZL_INT_MAX = 20 };
+size_t zl_write_int(char out[ZL_INT_MAX], int64_t value);
+
 /* Replace the contents. */
 void zl_buf_set(zl_buf *buf, zl_view view);
 
