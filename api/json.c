@@ -45,11 +45,25 @@ static size_t plain_len(zl_view text) {
     return len;
 }
 
+/* A string of which nothing needs an escape, for which there is room. */
+static void add_plain_string(zl_buf *out, zl_view text) {
+    char *to = out->data + out->len;
+    to[0] = '"';
+    if (text.len > 0) {
+        memcpy(to + 1, text.data, text.len);
+    }
+    memcpy(to + 1 + text.len, "\"", 2);
+    out->len += text.len + 2;
+}
+
 void zl_json_add_string(zl_buf *out, zl_view text) {
-    (void)zl_buf_reserve(out, text.len + 2); /* all that most strings need */
+    size_t len = plain_len(text);
+    if (zl_buf_reserve(out, text.len + 2) && len == text.len) { /* as most are */
+        add_plain_string(out, text);
+        return;
+    }
     zl_buf_add_char(out, '"');
-    for (;;) {
-        size_t len = plain_len(text);
+    for (;; len = plain_len(text)) {
         zl_buf_add(out, text.data, len);
         if (len == text.len) {
             break;

@@ -8,7 +8,7 @@
 
 #include "clock.h"
 
-enum { HEAD_MAX = 64 * 1024, KEPT_BUFFER_MAX = 64 * 1024 };
+enum { HEAD_MAX = 64 * 1024, HEAD_USUAL = 500, KEPT_BUFFER_MAX = 64 * 1024 };
 
 /* --- libcurl's callbacks ---------------------------------------------------------------------- */
 
@@ -23,6 +23,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *context) {
     if (len >= 5 &&
         memcmp(data, "HTTP/", 5) == 0) { /* an interim answer's head is not the answer's */
         zl_buf_clear(&t->head);
+        (void)zl_buf_reserve(&t->head, HEAD_USUAL); /* if it fails, what is added tells */
         t->head_ended = false;
         zl_sockets_answered(&t->wire->sockets, t->local_port,
                             len >= 7 && memcmp(data, "HTTP/1.", 7) == 0);
