@@ -22,10 +22,6 @@ void zl_credentials_begin(zl_credentials *c) {
     c->under_way = true;
 }
 
-void zl_credentials_abandon(zl_credentials *c) {
-    c->under_way = false;
-}
-
 void zl_credentials_set(zl_credentials *c, const zl_moment *now, int64_t lifetime_ms) {
     zl_buf_free(&c->failure_message);
     c->under_way = c->refused = false;

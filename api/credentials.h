@@ -42,9 +42,6 @@ zl_readiness zl_credentials_ask(const zl_credentials *credentials, const zl_mome
 /* Somebody is being asked now. */
 void zl_credentials_begin(zl_credentials *credentials);
 
-/* Nobody is being asked any more, and nothing is known of it: the next who needs them asks. */
-void zl_credentials_abandon(zl_credentials *credentials);
-
 /* They were given. lifetime_ms: how long they are good for; 0: for ever. */
 void zl_credentials_set(zl_credentials *credentials, const zl_moment *now, int64_t lifetime_ms);
 

@@ -229,9 +229,7 @@ static void happen(world *w, input *in) {
         }
         break;
     case 8:
-        if (w->asked && input_chance(in, 64)) {
-            world_abandon_credentials(w);
-        } else if (w->asked) {
+        if (w->asked && !input_chance(in, 64)) {
             world_lack_credentials(w);
         }
         break;

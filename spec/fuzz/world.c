@@ -724,11 +724,6 @@ void world_lack_credentials(world *w) {
     take_events(w);
 }
 
-void world_abandon_credentials(world *w) {
-    zl_credentials_abandon(&w->client->credentials);
-    w->asked = false;
-}
-
 /* --- beginnings and ends ---------------------------------------------------------------------- */
 
 void world_begin(world *w, input *in) {

@@ -102,10 +102,9 @@ void world_report_stray(world *w, size_t op, size_t n, const zl_answer *answer);
 void world_cancel(world *w, size_t op);
 void world_free(world *w, size_t op);
 
-/* Credentials were given, for so long (0: for ever), or not; or nobody is asked any more. */
+/* Credentials were given, for so long (0: for ever), or not. */
 void world_give_credentials(world *w, int64_t lifetime_ms);
 void world_lack_credentials(world *w);
-void world_abandon_credentials(world *w);
 
 call_truth *world_call(op_truth *o, size_t n);
 
