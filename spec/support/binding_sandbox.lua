@@ -17,13 +17,13 @@ local function start(command)
     return self
 end
 
--- A sandbox over plain HTTP, where every id is an instance.
-function binding_sandbox.start()
+-- A sandbox over plain HTTP, where every id is an instance; with more of its options, if given.
+function binding_sandbox.start(more)
     return start(function(directory, ready_file)
         return {
             "sandbox/zenlayer-sandbox", "--http", "--accept-any", "--die-with-parent",
             "--ready-file", ready_file, "--journal", directory .. "/journal",
-            "--faults", directory .. "/faults.json",
+            "--faults", directory .. "/faults.json", table.unpack(more or {}),
         }
     end)
 end
