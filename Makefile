@@ -55,7 +55,8 @@ CRYPTO_LIBS ?= $(shell $(PKG_CONFIG) --libs libcrypto 2>/dev/null)
 DEPS_CFLAGS := $(DEPS_CFLAGS)
 DEPS_LIBS   := $(DEPS_LIBS)
 
-FEATURES ?= -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE
+# Where a long has 32 bits: large files, large inode numbers, and the time after 2038.
+FEATURES ?= -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
 WARNINGS ?= -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
 ifdef SANITIZE
 HARDEN   ?=

@@ -529,7 +529,7 @@ static bool read_failed_ids(lua_State *L, int response, zl_answer *answer) {
         return type == LUA_TNIL;
     }
     int list = lua_gettop(L);
-    size_t count = lua_rawlen(L, list);
+    size_t count = (size_t)lua_rawlen(L, list);
     ok = is_list(L, list);
     zl_view *ids = lua_newuserdata(L, (count > 0 ? count : 1) * sizeof *ids);
     for (size_t i = 0; i < count; i++) {
@@ -560,7 +560,7 @@ static bool read_page(lua_State *L, int response, zl_answer *answer) {
         return true;
     }
     ok = ok && type == LUA_TTABLE && is_list(L, lua_gettop(L));
-    answer->item_count = ok ? lua_rawlen(L, -1) : 0;
+    answer->item_count = ok ? (size_t)lua_rawlen(L, -1) : 0;
     return ok;
 }
 

@@ -109,7 +109,7 @@ static void add_header_table(lua_State *L, int index, zl_buf *head) {
         name.data = lua_tolstring(L, -2, &name.len);
         if (lua_type(L, -1) == LUA_TTABLE) {
             int list = lua_gettop(L);
-            size_t count = lua_rawlen(L, list);
+            size_t count = (size_t)lua_rawlen(L, list);
             for (size_t i = 1; i <= count; i++) {
                 lua_rawgeti(L, list, (int)i);
                 add_header(L, head, name);

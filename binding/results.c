@@ -163,7 +163,7 @@ static void add_statuses(lua_State *L, int answers, size_t n, int statuses) {
     lua_rawgeti(L, answers, zlb_hash_key((int)n));
     zlb_json_push_response(L, top + 1);
     lua_getfield(L, -1, "dataSet");
-    size_t count = lua_rawlen(L, -1);
+    size_t count = (size_t)lua_rawlen(L, -1);
     for (size_t i = 1; i <= count; i++) {
         lua_rawgeti(L, top + 3, (int)i);
         lua_getfield(L, -1, "instanceId");

@@ -35,7 +35,7 @@ static void test_numbers_by_hand(void **state) {
     expect_double(0.1, "0.1");
     expect_double(-0.5, "-0.5");
     expect_double(1.0 / 3.0, "0.3333333333333333");
-    expect_double(0.1 + 0.2, "0.30000000000000004");
+    expect_double(0.30000000000000004, "0.30000000000000004");
     expect_double(3.141592653589793, "3.141592653589793");
     expect_double(1e22, "1e22");
     expect_double(1e100, "1e100");
@@ -222,7 +222,7 @@ static void test_locales(void **state) {
         if (setlocale(LC_ALL, names[i]) != NULL) {
             expect_double(0.5, "0.5");
             expect_double(-1234567.25, "-1234567.25");
-            expect_double(0.1 + 0.2, "0.30000000000000004");
+            expect_double(0.30000000000000004, "0.30000000000000004");
             expect_double(1.25e-9, "1.25e-9");
             expect_double(2e15, "2000000000000000");
         }

@@ -4,6 +4,8 @@
 #include "retry.h"
 #include "support.h"
 
+#define NEARLY_1 (1023.0 / 1024) /* exact, and so is what it is multiplied to */
+
 static void test_delays(void **state) {
     (void)state;
     static const struct {
@@ -13,15 +15,15 @@ static void test_delays(void **state) {
         int64_t retry_after_s, want_ms;
     } rows[] = {
         {false, 0, 0.0, -1, 0},          {false, 0, 0.5, -1, 25},
-        {false, 0, 0.999, -1, 49},       {false, 1, 0.5, -1, 50},
-        {false, 2, 0.5, -1, 100},        {false, 3, 0.999, -1, 399},
+        {false, 0, NEARLY_1, -1, 49},    {false, 1, 0.5, -1, 50},
+        {false, 2, 0.5, -1, 100},        {false, 3, NEARLY_1, -1, 399},
         {false, 8, 0.5, -1, 6400},       {false, 9, 0.5, -1, 10000}, /* 50 · 2^9 is over 20 s */
-        {false, 9, 0.999, -1, 19980},    {false, 100, 0.5, -1, 10000},
+        {false, 9, NEARLY_1, -1, 19980}, {false, 100, 0.5, -1, 10000},
         {false, 100000, 0.5, -1, 10000}, {true, 0, 0.0, -1, 0},
-        {true, 0, 0.5, -1, 500},         {true, 0, 0.999, -1, 999},
+        {true, 0, 0.5, -1, 500},         {true, 0, NEARLY_1, -1, 999},
         {true, 1, 0.5, -1, 1000},        {true, 2, 0.5, -1, 2000},
         {true, 3, 0.5, -1, 4000},        {true, 4, 0.5, -1, 8000},
-        {true, 5, 0.5, -1, 10000},       {true, 5, 0.999, -1, 19980},
+        {true, 5, 0.5, -1, 10000},       {true, 5, NEARLY_1, -1, 19980},
         {true, 60, 0.5, -1, 10000},      {true, 0, 0.5, 0, 500}, /* Retry-After is added */
         {true, 0, 0.0, 1, 1000},         {true, 0, 0.5, 1, 1500},
         {true, 5, 0.5, 30, 40000},       {false, 0, 0.5, 2, 2025},

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -52,17 +53,19 @@ static int is_old(void) {
     return getenv("ZENLAYER_TEST_OLD_CURL") != NULL;
 }
 
-/* What every option takes fits a pointer where this is run. */
+/* What an option takes fits a pointer, or is a curl_off_t. */
 CURLcode curl_easy_setopt(CURL *easy, CURLoption option, ...) {
     setopt_function *next = (setopt_function *)dlsym(RTLD_NEXT, "curl_easy_setopt");
     if (option == CURLOPT_QUICK_EXIT && is_old()) {
         return CURLE_UNKNOWN_OPTION;
     }
+    bool is_large = option > CURLOPTTYPE_OFF_T && option < CURLOPTTYPE_BLOB;
     va_list arguments;
     va_start(arguments, option);
-    void *value = va_arg(arguments, void *);
+    curl_off_t number = is_large ? va_arg(arguments, curl_off_t) : 0;
+    void *value = is_large ? NULL : va_arg(arguments, void *);
     va_end(arguments);
-    return next(easy, option, value);
+    return is_large ? next(easy, option, number) : next(easy, option, value);
 }
 
 curl_version_info_data *curl_version_info(CURLversion age) {

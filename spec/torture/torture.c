@@ -26,6 +26,7 @@
 #include <lua.h>
 #include <lualib.h>
 #include <openssl/crypto.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -319,14 +320,14 @@ static bool run_point(const plan *p, const combination *c, size_t k, size_t *ask
 
 /* --- the points of a combination -------------------------------------------------------------- */
 
-static unsigned long draw(unsigned long *seed) {
-    *seed = *seed * 6364136223846793005UL + 1442695040888963407UL;
+static uint64_t draw(uint64_t *seed) {
+    *seed = *seed * 6364136223846793005U + 1442695040888963407U;
     return *seed >> 33;
 }
 
 /* A seed of its own for each combination, so that one is the same whatever else runs. */
-static unsigned long seed_of(const plan *p, const combination *c) {
-    unsigned long seed = p->seed * 31 + (unsigned long)c->source * MODE_COUNT + c->mode;
+static uint64_t seed_of(const plan *p, const combination *c) {
+    uint64_t seed = (uint64_t)p->seed * 31 + (uint64_t)c->source * MODE_COUNT + c->mode;
     for (const char *s = c->task->name; *s != '\0'; s++) {
         seed = seed * 131 + (unsigned char)*s;
     }
@@ -351,12 +352,12 @@ static void run_all(const plan *p, const combination *c, size_t from) {
 
 /* One out of each of p->points equal parts, from `from` on. */
 static void run_some(const plan *p, const combination *c, size_t from) {
-    unsigned long seed = seed_of(p, c);
+    uint64_t seed = seed_of(p, c);
     size_t total = c->task->asked[c->source];
     size_t count = total < p->points ? total : p->points;
     for (size_t i = 0; i < count; i++) {
         size_t first = i * total / count, last = (i + 1) * total / count;
-        size_t k = 1 + first + draw(&seed) % (last - first);
+        size_t k = 1 + first + (size_t)(draw(&seed) % (last - first));
         if (k >= from) {
             (void)run_one(p, c, k);
         }
