@@ -360,6 +360,23 @@ describe("options of waiting", function()
         refused("wait_min_delay", { wait = true, wait_min_delay = 3, wait_max_delay = 2 })
     end)
 
+    it("that are beyond the default of the other one move it", function()
+        local client = closing(box:client())
+        local function waits(options)
+            local op = expect.success(client:prepare_wait_until_stopped({ "a" }, options))
+            local _, n = op:step()
+            op:reply(n, 200, {}, [[{ "requestId": "r", "response": { "totalCount": 1,
+                "dataSet": [{ "instanceId": "a", "instanceStatus": "RUNNING" }] } }]])
+            local step, seconds = op:step()
+            assert.equal("wait", step)
+            return seconds
+        end
+        local longest = waits { wait_min_delay = 20 }
+        assert.is_true(longest > 19.9 and longest <= 20, longest)
+        local shortest = waits { wait_max_delay = 0.5 }
+        assert.is_true(shortest > 0.4 and shortest <= 0.5, shortest)
+    end)
+
     it("with bad values are refused", function()
         refused("grace", { grace = 0 })
         refused("wait", { wait = 1 })
