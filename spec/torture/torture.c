@@ -387,6 +387,9 @@ static void run_child(const plan *p, const combination *c, size_t from) {
         shared->failures++;
     }
     (void)fflush(stdout);
+    if (getenv("ZENLAYER_TEST_COVERAGE") != NULL) {
+        exit(0); /* which writes what was counted */
+    }
     _exit(0);
 }
 
