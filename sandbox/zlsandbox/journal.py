@@ -2,11 +2,21 @@
 
 import json
 import os
+import re
 import threading
 
 _MAX_PARAMS_BYTES = 64 * 1024
 _TOLD_HEADERS = ("x-zc-action", "x-zc-version", "x-zc-service", "x-zc-timestamp",
                  "x-zc-signature-method", "x-zc-sdk-lang", "x-zc-sdk-version")
+
+_SECRET = re.compile(r"(Signature=|Bearer +)\S*", re.IGNORECASE)
+
+
+def _without_secrets(value):
+    """A request that was spoiled on its way may have them anywhere."""
+    if isinstance(value, dict):
+        return {name: _without_secrets(item) for name, item in value.items()}
+    return _SECRET.sub("(hidden)", value) if isinstance(value, str) else value
 
 
 class Journal:
@@ -63,6 +73,8 @@ class Journal:
             "code": answer and answer.code,
             "request_id": answer and answer.request_id,
         }
+        entry = {name: value if name == "params" else _without_secrets(value)
+                 for name, value in entry.items()}
         with self._lock:
             self._seq += 1
             entry["seq"] = self._seq

@@ -141,6 +141,9 @@ class Gate(unittest.TestCase):
             client.receive()
         self.sandbox.call("Echo", Authorization="Bearer sandbox-token")
         signature = request.split(b"Signature=")[1][:64].decode()
+        # As if the line's end before it was lost on the way.
+        self.sandbox.call("Echo", **{"X-ZC-Sdk-Lang": "lua  Authorization: Bearer sandbox-token"})
+        self.sandbox.call("Echo", **{"X-ZC-Sdk-Lang": "lua, Signature=" + signature})
         text = str(self.sandbox.journal())
         for secret in (signature, "sandbox-token", "sandbox-password", "Bearer", "Credential="):
             self.assertNotIn(secret, text)

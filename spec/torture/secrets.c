@@ -3,6 +3,7 @@
 
 #include <openssl/sha.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/error.h"
@@ -71,11 +72,11 @@ static bool add_parts(table *t, int kind, const void *bytes, size_t len, size_t 
 /* --- texts and what HMAC makes of them -------------------------------------------------------- */
 
 static bool add_name(const char *name, const char *more) {
-    if (kinds == SECRETS_MAX || strlen(name) + strlen(more) >= sizeof names[0]) {
+    int len = snprintf(names[kinds], sizeof names[0], "%s%s", name, more);
+    if (len < 0 || (size_t)len >= sizeof names[0]) {
         return false;
     }
-    (void)strcpy(names[kinds], name);
-    (void)strcat(names[kinds++], more);
+    kinds++;
     return true;
 }
 
