@@ -6,15 +6,20 @@
 #include "error.h"
 
 /* Nothing to defend against in one's own list, so it is simple: eight bytes at a time. */
+static uint64_t mix(uint64_t h, uint64_t part) {
+    h = (h ^ part) * 0x9E3779B97F4A7C15u;
+    return h ^ (h >> 32);
+}
+
 static size_t hash(zl_view id) {
-    uint64_t h = id.len;
-    for (size_t i = 0; i < id.len; i += sizeof h) {
-        uint64_t part = 0;
-        memcpy(&part, id.data + i, id.len - i < sizeof part ? id.len - i : sizeof part);
-        h = (h ^ part) * 0x9E3779B97F4A7C15u;
-        h ^= h >> 32;
+    uint64_t h = id.len, part = 0;
+    for (; id.len >= sizeof part; id.data += sizeof part, id.len -= sizeof part) {
+        memcpy(&part, id.data, sizeof part);
+        h = mix(h, part);
     }
-    return (size_t)h;
+    part = 0;
+    memcpy(&part, id.data, id.len);
+    return (size_t)mix(h, part);
 }
 
 /* The place of id in the table, or the free one where it belongs. The table is never full. */

@@ -9,13 +9,12 @@
 /* The header lines but for the Authorization, mostly. Growing to that would copy and wipe often. */
 enum { LINES_ROOM = 512 };
 
-/* Begin header `name`; the value is appended next, then end_header. */
-static void begin_header(zl_request *out, const char *name) {
+/* Begin a header, whose name comes with ": "; the value is appended next, then end_header. */
+static void begin_header(zl_request *out, zl_view name) {
     struct zl_header_place *place = &out->headers[out->header_count];
     place->start = out->lines.len;
-    zl_buf_add_text(&out->lines, name);
-    place->name_len = out->lines.len - place->start;
-    zl_buf_add_text(&out->lines, ": ");
+    place->name_len = name.len - 2;
+    zl_buf_add_view(&out->lines, name);
 }
 
 static void end_header(zl_request *out) {
@@ -24,7 +23,7 @@ static void end_header(zl_request *out) {
     zl_buf_add_char(&out->lines, '\0');
 }
 
-static void add_header(zl_request *out, const char *name, zl_view value) {
+static void add_header(zl_request *out, zl_view name, zl_view value) {
     begin_header(out, name);
     zl_buf_add_view(&out->lines, value);
     end_header(out);
@@ -32,7 +31,7 @@ static void add_header(zl_request *out, const char *name, zl_view value) {
 
 static int add_authorization(zl_request *out, zl_signer *signer, const zl_sign_input *in) {
     size_t len = zl_signer_authorization_len(signer);
-    begin_header(out, "Authorization");
+    begin_header(out, ZL_LIT("Authorization: "));
     if (!zl_buf_reserve(&out->lines, len)) {
         return ZL_ERR_NOMEM;
     }
@@ -65,20 +64,20 @@ int zl_request_build(zl_request *out, const zl_sender *sender, const zl_action *
     zl_buf_add_text(&out->url, "/api/v2/");
     zl_buf_add_view(&out->url, action->service);
 
-    add_header(out, "Host", zl_buf_view(&sender->endpoint.host));
-    add_header(out, "Content-Type", ZL_LIT(CONTENT_TYPE));
-    add_header(out, "User-Agent", zl_buf_view(&sender->user_agent));
-    add_header(out, "X-ZC-Action", action->name);
-    add_header(out, "X-ZC-Version", action->version);
-    add_header(out, "X-ZC-Service", action->service);
-    begin_header(out, "X-ZC-Timestamp");
+    add_header(out, ZL_LIT("Host: "), zl_buf_view(&sender->endpoint.host));
+    add_header(out, ZL_LIT("Content-Type: "), ZL_LIT(CONTENT_TYPE));
+    add_header(out, ZL_LIT("User-Agent: "), zl_buf_view(&sender->user_agent));
+    add_header(out, ZL_LIT("X-ZC-Action: "), action->name);
+    add_header(out, ZL_LIT("X-ZC-Version: "), action->version);
+    add_header(out, ZL_LIT("X-ZC-Service: "), action->service);
+    begin_header(out, ZL_LIT("X-ZC-Timestamp: "));
     zl_buf_add_int(&out->lines, timestamp_s);
     end_header(out);
     if (!zl_signer_is_token(sender->signer)) {
-        add_header(out, "X-ZC-Signature-Method", ZL_LIT("ZC2-HMAC-SHA256"));
+        add_header(out, ZL_LIT("X-ZC-Signature-Method: "), ZL_LIT("ZC2-HMAC-SHA256"));
     }
-    add_header(out, "X-ZC-Sdk-Lang", ZL_LIT("lua"));
-    add_header(out, "X-ZC-Sdk-Version", ZL_LIT(ZL_VERSION));
+    add_header(out, ZL_LIT("X-ZC-Sdk-Lang: "), ZL_LIT("lua"));
+    add_header(out, ZL_LIT("X-ZC-Sdk-Version: "), ZL_LIT(ZL_VERSION));
     zl_sign_input in = {
         .host = zl_buf_view(&sender->endpoint.host),
         .content_type = ZL_LIT(CONTENT_TYPE),
