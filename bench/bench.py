@@ -40,11 +40,13 @@ def judge(row, samples):
     name = row.clock if row.clock in samples[0][0] else "value"
     scale = UNITS.get(row.unit, 1) if kind in ("more", "at most") else 1
     ratio, least, most = [scale * each for each in measuring.pairs(samples, name, COMPARE[kind])]
+    met = None
+    if limit is not None:
+        met = ratio >= limit if kind == "rate" else ratio <= limit
     found = {"title": row.title, "unit": row.unit, "kind": kind, "limit": limit,
              "floor": measuring.median(samples[0], name), "ours": measuring.median(samples[1], name),
              "ratio": ratio, "least": least, "most": most,
-             "met": {"shown": lambda: None, "rate": lambda: ratio >= limit}.get(
-                 kind, lambda: ratio <= limit)()}
+             "met": met}
     if row.series:
         found["series"] = row.series
     if "processor" in samples[0][0] and name != "processor":
@@ -61,7 +63,8 @@ def line(found):
     return LINE % (
         found["title"], shown(found["unit"], found["floor"]),
         shown(found["unit"], found["ours"]) + " " + found["unit"][:7], "%.3f" % found["ratio"],
-        "(%.3f-%.3f)" % (found["least"], found["most"]), goal(found), {True: "met", False: "MISSED", None: ""}[found["met"]],
+        "(%.3f-%.3f)" % (found["least"], found["most"]), goal(found),
+        {True: "met", False: "MISSED", None: ""}[found["met"]],
         "%.3f" % found["processor"] if "processor" in found else "",
         "%.3f" % (counted[1] / counted[0]) if counted else "")
 

@@ -24,7 +24,7 @@ ALLOWED = 1.03
 # name, how many calls at first and at last
 ROWS = (("core sign 2", 100, 600), ("core sign 100", 100, 600),
         ("lua sign 2", 100, 600), ("lua sign 100", 100, 600),
-        ("lua prepare 1", 100, 600), ("lua prepare 100", 50, 250))
+        ("lua prepare 1", 100, 600), ("lua prepare 100", 50, 250), ("lua prepare 10000", 1, 5))
 # Names from the environment would end in the heap, and Lua's hashes begin with an address of it.
 ENVIRONMENT = {"LC_ALL": "C"}
 
