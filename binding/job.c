@@ -115,27 +115,34 @@ void zlb_job_tell_progress(lua_State *L, int job_index) {
     }
 }
 
-bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer, zl_view body) {
+/* NULL: a finaliser finished it. */
+static zl_operation *operation_of(lua_State *L, int job_index) {
     const zlb_job *job = lua_touserdata(L, job_index);
+    return job->op;
+}
+
+bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer, zl_view body) {
     zl_moment now;
-    decoding d = {body, zl_operation_expects(job->op, n), answer, 0};
-    d.key = d.aim == zl_operation_aim(job->op) ? zlb_hash_key((int)n) : 0; /* else it is a look's */
+    zl_operation *op = operation_of(L, job_index);
+    decoding d = {body, zl_operation_expects(op, n), answer, 0};
+    d.key = d.aim == zl_operation_aim(op) ? zlb_hash_key((int)n) : 0; /* else it is a look's */
     zlb_kept_push(L, &decoder, &d);
     lua_getuservalue(L, job_index);
     int rc = lua_pcall(L, 2, 2, 0);
     zl_clock_now(&now);
+    op = operation_of(L, job_index);
     if (rc != 0) {
-        if (job->op != NULL) {
-            (void)zl_operation_failed(job->op, n, &now, ZL_CODE_CONNECTION_LOST,
+        if (op != NULL) {
+            (void)zl_operation_failed(op, n, &now, ZL_CODE_CONNECTION_LOST,
                                       ZL_LIT("an answer came, but decoding it was interrupted"),
                                       true);
         }
         (void)lua_error(L);
     }
-    if (job->op == NULL) { /* a finaliser finished it meanwhile */
+    if (op == NULL) {
         return false;
     }
-    bool counted = zl_operation_answered(job->op, n, &now, answer);
+    bool counted = zl_operation_answered(op, n, &now, answer);
     if (counted && d.key != 0) {
         lua_getuservalue(L, job_index);
         lua_pushvalue(L, -3);
