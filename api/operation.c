@@ -328,8 +328,11 @@ static bool needs_isolation(const zl_operation *op, const zl_task *t) {
 
 /* False when out of memory: then the call stays as it is. */
 static bool begin_look(zl_operation *op, zl_task *t, zl_look look) {
-    zl_request_add_status(&t->look_call.body, &op->ids, t->which, t->count);
-    t->look = zl_buf_ok(&t->look_call.body) ? look : ZL_LOOK_NONE;
+    t->look = ZL_LOOK_NONE;
+    if (zl_task_make_look(t)) {
+        zl_request_add_status(&t->look_call->body, &op->ids, t->which, t->count);
+        t->look = zl_buf_ok(&t->look_call->body) ? look : ZL_LOOK_NONE;
+    }
     return t->look != ZL_LOOK_NONE;
 }
 
@@ -462,7 +465,7 @@ static bool isolate_by_status(zl_operation *op, zl_task *t, const zl_answer *ans
 
 /* A look at a batch is over; answer is NULL if it has brought none. */
 static void settle_look(zl_operation *op, zl_task *t, const zl_answer *answer) {
-    bool answered = answer != NULL && t->look_call.outcome == ZL_OUTCOME_ACCEPTED;
+    bool answered = answer != NULL && t->look_call->outcome == ZL_OUTCOME_ACCEPTED;
     if (t->look == ZL_LOOK_ISOLATE) {
         if ((answered && isolate_by_status(op, t, answer)) || (!op->stopping && halve(op, t))) {
             return;

@@ -15,12 +15,20 @@ zl_task *zl_task_new(zl_task_kind kind, size_t count) {
     return t;
 }
 
+static void free_look(zl_task *t) {
+    if (t->look_call != NULL) {
+        zl_call_free(t->look_call);
+        free(t->look_call);
+        t->look_call = NULL;
+    }
+}
+
 void zl_task_free(zl_task *t) {
     while (t != NULL) {
         zl_task *forced = t->forced;
         t->forced = NULL;
         zl_call_free(&t->call);
-        zl_call_free(&t->look_call);
+        free_look(t);
         zl_ids_free(&t->failed_ids);
         free(t);
         t = forced;
@@ -30,13 +38,20 @@ void zl_task_free(zl_task *t) {
     }
 }
 
+bool zl_task_make_look(zl_task *t) {
+    if (t->look_call == NULL) {
+        t->look_call = calloc(1, sizeof *t->look_call);
+    }
+    return t->look_call != NULL;
+}
+
 zl_call *zl_task_current(zl_task *t) {
-    return t->look != ZL_LOOK_NONE ? &t->look_call : &t->call;
+    return t->look != ZL_LOOK_NONE ? t->look_call : &t->call;
 }
 
 void zl_task_finish(zl_task *t) {
     t->look = ZL_LOOK_NONE;
-    zl_call_free(&t->look_call);
+    free_look(t);
     zl_request_free(&t->call.request);
     zl_buf_free(&t->call.body);
 }

@@ -22,7 +22,7 @@ typedef struct zl_task {
     size_t n; /* the number of its call */
     zl_task_kind kind;
     zl_call call;
-    zl_call look_call; /* under way while look is not NONE; the call is settled then */
+    zl_call *look_call; /* under way while look is not NONE; the call is settled then. Owned */
     zl_look look;
     bool was_looked_at; /* a part of a batch that was looked at, or cannot be */
     bool confirmed;     /* by a look */
@@ -40,6 +40,9 @@ typedef struct zl_task {
 /* A task for `count` ids, whose places are still to be filled in. NULL when out of memory. */
 zl_task *zl_task_new(zl_task_kind kind, size_t count);
 void zl_task_free(zl_task *task);
+
+/* Room for the call of a look. False when out of memory. */
+bool zl_task_make_look(zl_task *task);
 
 /* The call that is under way. */
 zl_call *zl_task_current(zl_task *task);
