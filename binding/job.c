@@ -170,6 +170,8 @@ static void create_metatable(lua_State *L, bool safe) {
         lua_pushvalue(L, -1);
         lua_pushcclosure(L, j_gc, 1);
         lua_setfield(L, -2, "__gc");
+        lua_pushliteral(L, "zenlayer.job"); /* none may call that in a method */
+        lua_setfield(L, -2, "__metatable");
         zlb_set_name(L, "zenlayer.job");
         lua_newtable(L);
         zlb_add_methods(L, zlb_job_methods, safe);

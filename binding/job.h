@@ -13,7 +13,7 @@ typedef struct zlb_job {
     zl_buf body;
     bool has_progress;
     bool in_progress; /* its on_progress runs */
-    bool in_result;   /* its results are being pushed, or memory ran out in that */
+    bool in_step;     /* a request of it is being pushed: it must stay as it is */
     size_t rounds;    /* of the waiting that it was told of */
 } zlb_job;
 

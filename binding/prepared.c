@@ -52,6 +52,10 @@ static zlb_job *check_prepared(lua_State *L) {
                         "expected a prepared operation, got %s; methods are called with ':'",
                         luaL_typename(L, 1));
     }
+    if (job->in_step) {
+        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "self",
+                        "the operation is in the midst of a step; a finalizer cannot use it then");
+    }
     return job;
 }
 
@@ -273,7 +277,7 @@ static void take_back(const zlb_job *job, const zl_step *step, const zl_moment *
 
 /* The next step of the operation at index 1: returns how many values. */
 static int step(lua_State *L, bool as_bytes) {
-    const zlb_job *job = check_prepared(L);
+    zlb_job *job = check_prepared(L);
     zl_moment now;
     zl_step next;
     lua_settop(L, 1);
@@ -283,7 +287,10 @@ static int step(lua_State *L, bool as_bytes) {
         (void)push_values(L, &p);
     } else {
         zlb_kept_push(L, &pusher, &p);
-        if (lua_pcall(L, 1, LUA_MULTRET, 0) != 0) {
+        job->in_step = true;
+        int rc = lua_pcall(L, 1, LUA_MULTRET, 0);
+        job->in_step = false;
+        if (rc != 0) {
             take_back(job, &next, &now);
             return lua_error(L);
         }
@@ -392,29 +399,8 @@ static int o_cancel(lua_State *L) {
 
 /* op:result() → what the blocking method returns, or raises; nil before the end. */
 static int o_result(lua_State *L) {
-    zlb_job *job = check_prepared(L);
-    bool was_in_result = job->in_result;
-    job->in_result = true;
-    int count = zlb_job_result(L, 1);
-    job->in_result = was_in_result;
-    return count;
-}
-
-/* op:finish() → the same, once: what the operation holds is given back now, and found warm in the
- * caches by the next one, instead of whenever it is collected. */
-static int o_finish(lua_State *L) {
-    zlb_job *job = check_prepared(L);
-    bool done = zl_operation_is_done(job->op);
-    bool is_outermost = !job->in_result; /* or a finaliser calls it in the midst of that */
-    job->in_result = true;
-    int count = zlb_job_result(L, 1);
-    if (is_outermost) {
-        job->in_result = false;
-        if (done) {
-            zlb_job_free(job);
-        }
-    }
-    return count;
+    (void)check_prepared(L);
+    return zlb_job_result(L, 1);
 }
 
 /* As of a job. */
@@ -427,8 +413,8 @@ static int o_gc(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"cancel", o_cancel}, {"failed", o_failed}, {"finish", o_finish},       {"reply", o_reply},
-    {"result", o_result}, {"step", o_step},     {"step_http", o_step_http}, {NULL, NULL},
+    {"cancel", o_cancel}, {"failed", o_failed},       {"reply", o_reply}, {"result", o_result},
+    {"step", o_step},     {"step_http", o_step_http}, {NULL, NULL},
 };
 
 static void create_metatable(lua_State *L, bool safe) {
@@ -436,6 +422,8 @@ static void create_metatable(lua_State *L, bool safe) {
         lua_pushvalue(L, -1);
         lua_pushcclosure(L, o_gc, 1);
         lua_setfield(L, -2, "__gc");
+        lua_pushliteral(L, "zenlayer.operation"); /* none may call that in a method */
+        lua_setfield(L, -2, "__metatable");
         zlb_set_name(L, "zenlayer.operation");
         lua_newtable(L);
         zlb_add_methods(L, methods, safe);

@@ -342,10 +342,6 @@ function operation:cancel(message) end
 ---@return any ...
 function operation:result() end
 
---- result, once: what the operation holds is given back.
----@return any ...
-function operation:finish() end
-
 ---@class zenlayer
 ---@field null lightuserdata JSON's null, cjson.null
 ---@field empty_array userdata JSON's []

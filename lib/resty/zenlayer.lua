@@ -518,13 +518,6 @@ local function pause(run, kind, seconds)
     end
 end
 
--- Whether an exchange will keep its time. A name's resolution would not, and there is none where a
--- connection waits in the pool.
-local function keeps_time(exchange)
-    local target = exchange.target
-    return target.is_address or target.pooled > 0
-end
-
 -- The client was closed: nothing new begins, and nobody waits for what is under way.
 local function cancel(run)
     for exchange in pairs(run.exchanges) do
@@ -573,8 +566,11 @@ local function drive(run)
                 run.was_woken = false
                 wake_next(run.client)
             end
-            -- Where nothing else is to be done before it ends, no light thread is needed for it.
-            if is_alone and keeps_time(exchange) then
+            -- Where nothing else is to be done before it ends, no light thread is needed for it, if
+            -- it will keep its time: a name's resolution may not.
+            if run.client.closed then -- by on_event, which was told of it: it is not sent
+                cancel(run)
+            elseif is_alone and exchange.target.is_address then
                 carry_out(run, exchange)
             else
                 start(run, exchange)
@@ -622,7 +618,7 @@ local function carry(client, op)
     if run.raised or not ok then
         return error(run.raised and run.raised[1] or err, 0)
     end
-    return protect(pcall(op.finish, op))
+    return protect(pcall(op.result, op))
 end
 
 --- the client ------------------------------------------------------------------------------------

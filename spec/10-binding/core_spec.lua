@@ -210,28 +210,6 @@ describe("an operation's step_http", function()
     end)
 end)
 
-describe("an operation's finish", function()
-    it("is its result, once", function()
-        local client = core.new(KEY)
-        local op = client:prepare_stop_instances { "a", "b" }
-        local _, n = op:step()
-        assert.is_nil(op:finish())
-        op:reply(n, 200, nil, '{"requestId":"T1","response":{}}')
-        local expected = { op:result() }
-        assert.same(expected, { op:finish() })
-        for _, method in ipairs { "finish", "result", "step" } do
-            refused({ code = "INVALID_ARGUMENT", where = "self" }, op[method], op)
-        end
-    end)
-
-    it("raises its error", function()
-        local op = core.new(KEY):prepare("Break")
-        local _, n = op:step()
-        op:reply(n, 404, nil, '{"requestId":"T1","code":"NO"}')
-        refused({ code = "NO", outcome = "rejected" }, op.finish, op)
-    end)
-end)
-
 describe("an operation's failed", function()
     it("takes the reason, and judges by it", function()
         local client = core.new(with { max_attempts = 2 })

@@ -53,14 +53,14 @@ describe("a hostile script", function()
             local op = client:prepare "Echo"
             local odd = { io.stdout, client, 1, "x", true, {}, print, zenlayer.null }
             for _, object in ipairs { job, op } do
-                local finalize = getmetatable(object).__gc
+                local finalize = debug.getmetatable(object).__gc
                 for _, value in ipairs(odd) do
                     pcall(finalize, value)
                 end
                 pcall(finalize)
             end
-            pcall(getmetatable(job).__gc, op)
-            pcall(getmetatable(op).__gc, job)
+            pcall(debug.getmetatable(job).__gc, op)
+            pcall(debug.getmetatable(op).__gc, job)
             assert(op:step() == "send")
             assert(job:wait() and job:result().params)
             print "well"
@@ -73,7 +73,7 @@ describe("a hostile script", function()
             job = client:submit_wait_until_stopped({ "id-1" }, {
                 wait_timeout = 5, wait_min_delay = 0.01, wait_max_delay = 0.02,
                 on_progress = function()
-                    getmetatable(job).__gc(job)
+                    debug.getmetatable(job).__gc(job)
                 end,
             })
             local ok, err = pcall(job.wait, job)
@@ -83,7 +83,7 @@ describe("a hostile script", function()
             local own = zenlayer.new {
                 endpoint = arg[1],
                 credentials = function()
-                    getmetatable(op).__gc(op)
+                    debug.getmetatable(op).__gc(op)
                     return { token = "sandbox-token" }
                 end,
             }
@@ -91,6 +91,57 @@ describe("a hostile script", function()
             ok, err = pcall(op.step, op)
             assert(not ok and zenlayer.is_error(err) and err.where == "self", tostring(err))
             assert(client:call("Echo", { n = 1 }).params.n == 1)
+            print "well"
+        ]])
+    end)
+
+    it("whose finalizers use an operation in the midst of its step", function()
+        assert.equal("well\n", run [[
+            local finalizer = require "every_lua".finalizer
+            collectgarbage("setpause", 0)
+            collectgarbage("setstepmul", 1000)
+            local ids = {}
+            for i = 1, 60 do
+                ids[i] = ("i"):rep(40) .. i
+            end
+            for nth = 1, 60 do
+                local op = client:prepare_stop_instances(ids)
+                local inside, count, is_over = false, 0, false
+                local function meddle()
+                    count = count + (inside and 1 or 0)
+                    if count == nth then
+                        pcall(op.reply, op, 1, 200, nil, '{"requestId":"T","response":{}}')
+                        pcall(op.failed, op, 1, "x", false)
+                        pcall(op.cancel, op)
+                        pcall(op.result, op)
+                        collectgarbage()
+                    end
+                    if not is_over then
+                        finalizer(meddle)
+                    end
+                end
+                collectgarbage()
+                finalizer(meddle)
+                local method = nth % 2 == 0 and op.step or op.step_http
+                inside = true
+                local ok, kind, n, request = pcall(method, op)
+                inside = false
+                if ok and kind == "send" then
+                    local body = type(request) == "table" and request.body or request
+                    assert(n == 1 and body:find(ids[1], 1, true) and body:find(ids[60], 1, true))
+                    inside = true
+                    local headers = {}
+                    for i = 1, 20 do
+                        headers["h" .. i] = i + 0.5
+                    end
+                    pcall(op.reply, op, n, 500, headers, "{}")
+                end
+                is_over = true
+                op:cancel()
+                pcall(op.result, op)
+            end
+            assert(type(getmetatable(client:prepare "Echo")) == "string")
+            assert(type(getmetatable(client:submit_call "Echo")) == "string")
             print "well"
         ]])
     end)

@@ -139,7 +139,7 @@ describe("a method that does not exist", function()
     it("that is near to none is told what there is", function()
         unknown_method("a job", "finished", "there are cancel, done, result, wait")
         unknown_method("a prepared operation", "next",
-            "there are cancel, failed, finish, reply, result, step, step_http")
+            "there are cancel, failed, reply, result, step, step_http")
         for _, name in ipairs { "start_instances", "reboot_instances", "delete", "" } do
             local ok, err = at(closing(safe.new(errors.options())), name)
             assert.is_false(ok)
@@ -219,9 +219,9 @@ describe("what has methods", function()
                 assert.equal("userdata", type(object))
                 assert.is_true(({ [object] = true })[object])
                 for _, metamethod in ipairs { "__gc", "__tostring", "__index" } do
-                    assert.is_truthy(getmetatable(object)[metamethod])
+                    assert.is_truthy(debug.getmetatable(object)[metamethod])
                 end
-                for name, method in pairs(getmetatable(object).__index) do
+                for name, method in pairs(debug.getmetatable(object).__index) do
                     assert.is_string(name)
                     assert.is_function(method)
                     assert.equal(method, object[name])
@@ -233,7 +233,7 @@ describe("what has methods", function()
     it("finds its methods in a table, without a function in between", function()
         for _, module in pairs(MODULES) do
             for _, object in pairs(objects(module)) do
-                assert.is_table(getmetatable(object).__index)
+                assert.is_table(debug.getmetatable(object).__index)
             end
         end
     end)

@@ -71,12 +71,12 @@ describe("the annotations", function()
 
     it("have the methods of a client, a job, an operation", function()
         assert.same(keys(getmetatable(client).__index), functions("client", ":"))
-        assert.same(keys(getmetatable(op).__index), functions("operation", ":"))
+        assert.same(keys(debug.getmetatable(op).__index), functions("operation", ":"))
         local other = closing(zenlayer.new {
             access_key_id = "a", access_key_password = "b", endpoint = "https://127.0.0.1:1",
         })
         local job = other:submit_call "DescribeThings"
-        assert.same(keys(getmetatable(job).__index), functions("job", ":"))
+        assert.same(keys(debug.getmetatable(job).__index), functions("job", ":"))
     end)
 
     -- The functions and values of a module that is described in a text of its own.

@@ -48,6 +48,8 @@ function functions.client(name, kind, options, key)
             table.insert(functions.seen[name], event)
             if options.user_agent == "sleepy" then
                 ngx.sleep(0.01)
+            elseif options.user_agent == "closing" and event.event == "attempt_started" then
+                clients[name]:close()
             end
         end
         options.credentials = function()
@@ -154,6 +156,16 @@ describe("in nginx", function()
         local opened = seen_of "good":of "connection_opened"
         assert.equal("127.0.0.1:" .. box.port, opened[#opened].address)
         assert.is_true(opened[#opened].duration >= 0)
+    end)
+
+    it("an on_event that closes the client keeps a request from going out", function()
+        box:mark()
+        local told = run([[
+            local _, err = client:stop_instances { "id-1" }
+            return err.code .. " " .. err.batches[1].outcome
+        ]], "good", { user_agent = "closing" })
+        assert.equal("CANCELLED not_sent", told)
+        assert.equal(0, #box:requests())
     end)
 
     it("an on_event that yields breaks nothing", function()

@@ -302,7 +302,7 @@ end
 
 -- Call a method of whatever it is, if it has it.
 local function call(kind, object, name, ...)
-    local methods = getmetatable(any(kind)).__index
+    local methods = debug.getmetatable(any(kind)).__index
     local f = rawget(methods, name)
     if not f then
         return nil
@@ -380,7 +380,7 @@ end
 
 function deeds.operation()
     local op = self "op"
-    local ok, step, n = pcall(rawget(getmetatable(any "op").__index,
+    local ok, step, n = pcall(rawget(debug.getmetatable(any "op").__index,
         pick { "step", "step_http" }), op)
     check(ok, step, n)
     if ok and step == "send" and chance(0.7) then
@@ -393,7 +393,7 @@ function deeds.operation()
     elseif ok and step == "send" then
         call("op", op, "failed", maybe(n), maybe "lost", maybe(chance(0.5)), maybe "TIMEOUT")
     end
-    call("op", self "op", pick { "result", "finish", "cancel" })
+    call("op", self "op", pick { "result", "cancel" })
 end
 
 function deeds.sign()
@@ -409,7 +409,7 @@ function deeds.close()
         call("client", client, "close")
     elseif chance(0.2) then
         local kind = pick { "client", "job", "op" }
-        local metatable = getmetatable(any(kind))
+        local metatable = debug.getmetatable(any(kind))
         local f = type(metatable) == "table" and rawget(metatable, pick { "__gc", "__close" })
         if f and depth == 1 then -- not what is being used
             check(pcall(f, maybe(any(kind))))
