@@ -88,7 +88,6 @@ local function read_target(settings)
         connect_timeout = settings.connect_timeout,
         max_response_bytes = settings.max_response_bytes,
         pool_size = settings.max_concurrency,
-        pooled = 0, -- connections in the pool, at most: some may have been closed there
     }
     local proxy = target.proxy
     local dial = (proxy or target).host
@@ -257,10 +256,8 @@ local function open(exchange)
         return connect_failed(exchange, err)
     end
     if sock:getreusedtimes() > 0 then
-        target.pooled = target.pooled - 1
         return true
     end
-    target.pooled = 0 -- or it would have been one of them
     if target.proxy then
         local code, message
         ok, code, message = open_tunnel(exchange)
@@ -307,8 +304,7 @@ local function exchange_bytes(exchange)
         return nil, code, explain(exchange, message .. count)
     end
     if answer.reusable then
-        local kept = sock:setkeepalive(IDLE_MS, exchange.target.pool_size)
-        exchange.target.pooled = exchange.target.pooled + (kept and 1 or 0)
+        sock:setkeepalive(IDLE_MS, exchange.target.pool_size)
     else
         sock:close()
     end
