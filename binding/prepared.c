@@ -47,14 +47,14 @@ static void tell(lua_State *L) {
 
 static zlb_job *check_prepared(lua_State *L) {
     zlb_job *job = zlb_self(L, zlb_prepared_types);
+    if (job != NULL && job->in_step) {
+        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "self",
+                        "the operation is in the midst of a step; a finalizer cannot use it then");
+    }
     if (job == NULL || job->op == NULL) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "self",
                         "expected a prepared operation, got %s; methods are called with ':'",
                         luaL_typename(L, 1));
-    }
-    if (job->in_step) {
-        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "self",
-                        "the operation is in the midst of a step; a finalizer cannot use it then");
     }
     return job;
 }
