@@ -4,6 +4,8 @@
 -- that is `unseen` nothing here takes them from there.
 --
 -- Arguments of a task: the sandbox's endpoint, its CA file, its file of faults.
+require "cjson" -- it stays loaded, so that LeakSanitizer knows whose its blocks are
+
 local jit = rawget(_G, "jit")
 if jit then
     jit.off() -- as in tasks.lua
