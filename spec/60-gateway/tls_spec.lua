@@ -1,5 +1,6 @@
 -- Who is trusted by a gateway, and names: resolved, not to be found, and never answered.
 local certificates = require "certificates"
+local cjson = require "cjson"
 local dns = require "dns"
 local expect = require "expect"
 local process = require "process"
@@ -195,6 +196,25 @@ describe("a gateway and a name", function()
         end
         return front:client(all)
     end
+
+    it("that is no longer answered, once the connection that was kept has ended", function()
+        -- A name of its own, over which nobody else has left a connection.
+        known:set { names = { ["api.test"] = { "127.0.0.1" }, ["gone.test"] = { "127.0.0.1" } } }
+        local far = client("api.test", {
+            connect_to = "gone.test:" .. box.port, connect_timeout = 2, max_attempts = 1,
+        })
+        box:faults { {
+            fault = "connection_close", requests = { 1 }, headers = { Connection = cjson.null },
+        } }
+        expect.success(far:call "Echo")
+        process.sleep(1.2) -- nginx keeps an answer until its second is over, whatever that says
+        known:set { names = { ["api.test"] = { "127.0.0.1" } }, silent = true }
+        local began = process.now()
+        remote.failure({ code = "CONNECT_TIMEOUT", outcome = "not_sent", attempts = 1 },
+            far:call "Echo")
+        local seconds = process.now() - began
+        assert.is_true(seconds < 4 * process.slowness, seconds) -- not resolver_timeout
+    end)
 
     it("that is known", function()
         local far = client("api.test", { connect_timeout = SECONDS })
