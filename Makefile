@@ -369,7 +369,7 @@ asan: export UBSAN_OPTIONS = print_stacktrace=1
 asan: ## the tests of core and binding under AddressSanitizer (with leaks) and UBSan
 	@.ci/deps build test
 	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined all core-tests hosts replays
-	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined LUA=luajit openresty
+	@$(remake) BUILD=$(ASAN_BUILD) CC='$(ASAN_CC)' SANITIZE=address,undefined LUA=luajit all
 	@mkdir -p $(ASAN_OWN) && for name in $(notdir $(TESTS) $(REPLAYS) $(THREADS) $(TORTURE)) $$(basename "$$(command -v $(LUA))"); do \
 	    echo detect_leaks=1 >$(ASAN_OWN)/$$name; done
 	@$(run) --build $(ASAN_BUILD) --timeout 900 \
@@ -414,7 +414,7 @@ VALGRIND ?= valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-
 memcheck: ## the same tests under valgrind
 	@.ci/deps build test memcheck
 	@$(remake) all core-tests hosts replays
-	@$(remake) LUA=luajit openresty
+	@$(remake) LUA=luajit all
 	@$(run) --build $(BUILD) --timeout 1800 --wrap '$(VALGRIND)' $(TESTS_ONLY)
 
 # The interpreter of the specs stays an ordinary one; the program that they start, and the module that

@@ -3,8 +3,8 @@ local process = require "process"
 local sandbox = require "sandbox"
 local threads = require "threads"
 
--- A sanitizer keeps what was freed for a while.
-local GROWTH_MAX_KIB = process.slowness > 1 and 32768 or 256
+-- A sanitizer keeps what was freed for a while, up to 256 MiB of it.
+local GROWTH_MAX_KIB = process.slowness > 1 and 300000 or 256
 
 describe("a process", function()
     local box
