@@ -16,6 +16,9 @@ pcall(function()
     box:raising_client({ proxy = url, max_attempts = 1 }):call(proxy)
 end)
 box:client():call("Echo", { x = "Signature=" .. ("ab"):rep(32) })
+local job = box:client():submit_call("Echo", { x = "Signature=" .. ("ab"):rep(32) })
+job:wait()
+job:result()
 
 local front = remote.start(box, {
     locations = { ["= /log"] = ('ngx.log(ngx.WARN, "%s")'):format(token) },
@@ -44,6 +47,7 @@ describe("what the module tells", function()
             "a key's password in call", "a key's password in an event",
             "a key's password in the journal of a server", "a token in call", "a token in an event",
             "a proxy's password in call", "a proxy's password in an event", "a signature in call",
+            "a signature in result",
             "a token in the error.log of a server", "a key's password in call, nginx",
             "a key's password in an event, nginx",
         } do

@@ -132,7 +132,7 @@ end
 
 -- The methods of a client, a job, an operation.
 function listen(value, is_client)
-    local metatable = (type(value) == "userdata" or is_client) and getmetatable(value)
+    local metatable = (type(value) == "userdata" or is_client) and debug.getmetatable(value)
     local methods = type(metatable) == "table" and metatable.__index
     if type(methods) == "table" and not listening[methods] then
         listening[methods] = true
