@@ -23,13 +23,29 @@ void zlb_job_free(zlb_job *job) {
     zl_buf_free(&job->body);
 }
 
-/* A script can get at it, and call it with anything. */
-static int j_gc(lua_State *L) {
-    zlb_job *job = zlb_self(L, zlb_job_types);
-    if (job != NULL) {
-        zlb_job_free(job);
+/* A script can get at it, and call it with anything. Its upvalue is the metatable that it is in. */
+static int collect(lua_State *L) {
+    if (lua_type(L, 1) == LUA_TUSERDATA && lua_getmetatable(L, 1) &&
+        lua_rawequal(L, -1, lua_upvalueindex(1))) {
+        zlb_job_free(lua_touserdata(L, 1));
     }
     return 0;
+}
+
+void zlb_job_metatable(lua_State *L, const zlb_job_kind *kind, bool safe) {
+    if (zlb_newmetatable(L, kind->types[safe])) {
+        lua_pushvalue(L, -1);
+        lua_pushcclosure(L, collect, 1);
+        lua_setfield(L, -2, "__gc");
+        lua_pushstring(L, kind->name); /* none may call that in a method */
+        lua_setfield(L, -2, "__metatable");
+        zlb_set_name(L, kind->name);
+        lua_newtable(L);
+        zlb_add_methods(L, kind->methods, safe);
+        zlb_set_methods(L, kind->what);
+        zlb_keep_metatable(L, kind->types[safe]);
+    }
+    lua_pop(L, 1);
 }
 
 zlb_job *zlb_job_new(lua_State *L, bool safe) {
@@ -115,7 +131,7 @@ void zlb_job_tell_progress(lua_State *L, int job_index) {
     }
 }
 
-/* NULL: a finaliser finished it. */
+/* NULL: it was finalised meanwhile. */
 static zl_operation *operation_of(lua_State *L, int job_index) {
     const zlb_job *job = lua_touserdata(L, job_index);
     return job->op;
@@ -165,23 +181,8 @@ int zlb_job_result(lua_State *L, int job_index) {
 
 /* --- the metatables --------------------------------------------------------------------------- */
 
-static void create_metatable(lua_State *L, bool safe) {
-    if (zlb_newmetatable(L, zlb_job_types[safe])) {
-        lua_pushvalue(L, -1);
-        lua_pushcclosure(L, j_gc, 1);
-        lua_setfield(L, -2, "__gc");
-        lua_pushliteral(L, "zenlayer.job"); /* none may call that in a method */
-        lua_setfield(L, -2, "__metatable");
-        zlb_set_name(L, "zenlayer.job");
-        lua_newtable(L);
-        zlb_add_methods(L, zlb_job_methods, safe);
-        zlb_set_methods(L, "a job");
-        zlb_keep_metatable(L, zlb_job_types[safe]);
-    }
-    lua_pop(L, 1);
-}
-
 void zlb_job_open(lua_State *L) {
-    create_metatable(L, false);
-    create_metatable(L, true);
+    const zlb_job_kind kind = {zlb_job_types, "zenlayer.job", "a job", zlb_job_methods};
+    zlb_job_metatable(L, &kind, false);
+    zlb_job_metatable(L, &kind, true);
 }

@@ -17,6 +17,18 @@ typedef struct zlb_job {
     size_t rounds;    /* of the waiting that it was told of */
 } zlb_job;
 
+/* What is a zlb_job: the types, of raising clients and of safe ones; what `tostring` names it; what
+ * an unknown method is told of; the methods. */
+typedef struct zlb_job_kind {
+    const char *const *types;
+    const char *name;
+    const char *what;
+    const luaL_Reg *methods;
+} zlb_job_kind;
+
+/* Create one of the metatables of a kind. Idempotent; leaves the stack as it was. */
+void zlb_job_metatable(lua_State *L, const zlb_job_kind *kind, bool safe);
+
 /* Create the metatables. Idempotent; leaves the stack as it was. */
 void zlb_job_open(lua_State *L);
 

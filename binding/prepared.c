@@ -403,37 +403,14 @@ static int o_result(lua_State *L) {
     return zlb_job_result(L, 1);
 }
 
-/* As of a job. */
-static int o_gc(lua_State *L) {
-    zlb_job *job = zlb_self(L, zlb_prepared_types);
-    if (job != NULL) {
-        zlb_job_free(job);
-    }
-    return 0;
-}
-
 static const luaL_Reg methods[] = {
     {"cancel", o_cancel}, {"failed", o_failed},       {"reply", o_reply}, {"result", o_result},
     {"step", o_step},     {"step_http", o_step_http}, {NULL, NULL},
 };
 
-static void create_metatable(lua_State *L, bool safe) {
-    if (zlb_newmetatable(L, zlb_prepared_types[safe])) {
-        lua_pushvalue(L, -1);
-        lua_pushcclosure(L, o_gc, 1);
-        lua_setfield(L, -2, "__gc");
-        lua_pushliteral(L, "zenlayer.operation"); /* none may call that in a method */
-        lua_setfield(L, -2, "__metatable");
-        zlb_set_name(L, "zenlayer.operation");
-        lua_newtable(L);
-        zlb_add_methods(L, methods, safe);
-        zlb_set_methods(L, "a prepared operation");
-        zlb_keep_metatable(L, zlb_prepared_types[safe]);
-    }
-    lua_pop(L, 1);
-}
-
 void zlb_prepared_open(lua_State *L) {
-    create_metatable(L, false);
-    create_metatable(L, true);
+    const zlb_job_kind kind = {zlb_prepared_types, "zenlayer.operation", "a prepared operation",
+                               methods};
+    zlb_job_metatable(L, &kind, false);
+    zlb_job_metatable(L, &kind, true);
 }
