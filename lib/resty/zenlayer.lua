@@ -547,6 +547,16 @@ local function renew(client)
     end
 end
 
+-- Where nothing else is to be done before an exchange ends, no light thread is needed for it, if it
+-- will keep its time: a name's resolution may not.
+local function begin(run, exchange, is_alone)
+    if is_alone and exchange.target.is_address then
+        carry_out(run, exchange)
+    else
+        start(run, exchange)
+    end
+end
+
 local function drive(run)
     local op = run.op
     while not (run.raised or run.done) do
@@ -562,14 +572,8 @@ local function drive(run)
                 run.was_woken = false
                 wake_next(run.client)
             end
-            -- Where nothing else is to be done before it ends, no light thread is needed for it, if
-            -- it will keep its time: a name's resolution may not.
-            if run.client.closed then -- by on_event, which was told of it: it is not sent
-                cancel(run)
-            elseif is_alone and exchange.target.is_address then
-                carry_out(run, exchange)
-            else
-                start(run, exchange)
+            if not run.client.closed then -- by on_event, which was told of it: then it is not sent
+                begin(run, exchange, is_alone)
             end
         elseif kind == "credentials" then
             renew(run.client)
