@@ -299,18 +299,18 @@ test: ## install what is missing, build for every Lua, run every test; TESTS_ONL
 	@$(remake) LUA=luajit openresty
 	@spec/run --lua '$(strip $(LUAS))' --jobs $(TEST_JOBS) --build $(BUILD) $(TESTS_ONLY)
 
+# What a Lua needs to find the module as it was built.
+LUA_HERE = LUA_CPATH='$(abspath $(OUT))/?.so;;' LUA_PATH='$(abspath lib)/?.lua;;'
+
 demo: ## install what is missing, build, show the module at work against the sandbox
 	@.ci/deps build demo
 	@$(remake) all
-	@LUA_CPATH='$(abspath $(OUT))/?.so;;' LUA_PATH='$(abspath lib)/?.lua;;' examples/demo.sh
+	@$(LUA_HERE) examples/demo.sh
 
 demo-openresty: ## the same for a gateway in nginx (examples/openresty)
 	@LUA=luajit .ci/deps build demo-openresty
 	@$(remake) LUA=luajit openresty
 	@BUILD='$(BUILD)' examples/openresty/demo.sh
-
-# What a Lua needs to find the module as it was built.
-LUA_HERE = LUA_CPATH='$(abspath $(OUT))/?.so;;' LUA_PATH='$(abspath lib)/?.lua;;'
 
 bench: ## every part beside its floor, 20 minutes; BENCH_ARGS="--rows sign,require --rounds 3"
 	@.ci/deps build bench memcheck
@@ -328,8 +328,7 @@ bench-check: ## instructions without a network, at most 3 % over bench/baseline.
 bench-fleet: ## 10,000 ids against a plain libcurl loop; fails if the module takes over 1.05 times as long
 	@.ci/deps build bench
 	@$(remake) all benches
-	@$(LUA_HERE) python3 bench/fleet.py \
-	    --lua '$(LUA)' --floor '$(FLOOR)' --limit 1.05
+	@$(LUA_HERE) python3 bench/fleet.py --lua '$(LUA)' --floor '$(FLOOR)' --limit 1.05
 
 bench-gateway: ## resty.zenlayer in nginx beside a bare cosocket loop; a goal that is missed fails it
 	@LUA=luajit .ci/deps build bench-gateway
@@ -357,7 +356,7 @@ wire: ## connections spoiled at every byte there is, where make test takes some:
 soak: ## 200,000 calls, one in a hundred with a fault: memory, descriptors, speed; BENCH_ARGS="--calls N"
 	@LUA=luajit .ci/deps build bench-gateway
 	@$(remake) all
-	@LUA_CPATH='$(abspath $(OUT))/?.so;;' python3 bench/soak.py --lua '$(LUA)' $(BENCH_ARGS)
+	@$(LUA_HERE) python3 bench/soak.py --lua '$(LUA)' $(BENCH_ARGS)
 
 ASAN_CC    ?= gcc
 ASAN_BUILD := $(BUILD)/asan

@@ -43,8 +43,7 @@ def measure(lua, libcurl, rounds, http2):
             file.write(measuring.run(script + ["requests"] + how))
         floor = [libcurl, requests, server.ca_file, "concurrency=%d" % CONCURRENCY,
                  "http2=%d" % http2]
-        return measuring.take_turns(lambda: measuring.figures(floor),
-                                    lambda: measuring.figures(script + ["stop"] + how), rounds)
+        return measuring.programs_take_turns(floor, script + ["stop"] + how, rounds)
     finally:
         server.stop()
 

@@ -55,6 +55,11 @@ def take_turns(floor, ours, rounds):
     return samples
 
 
+def programs_take_turns(floor, ours, rounds, calls=1):
+    """The same of two programs, by their figures."""
+    return take_turns(lambda: figures(floor, calls), lambda: figures(ours, calls), rounds)
+
+
 def pairs(samples, name, by):
     """-> median, least and most of by(floor, ours) over the rounds."""
     values = [by(one[name], other[name]) for one, other in zip(*samples)]

@@ -132,9 +132,8 @@ def signing(bench):
         calls = 100000 if ours == "core" else 20000
 
         def measured(rounds):
-            return measuring.take_turns(
-                lambda: measuring.figures(command(floor, ids)(calls), calls),
-                lambda: measuring.figures(command(ours, ids)(calls), calls), rounds)
+            return measuring.programs_take_turns(command(floor, ids)(calls),
+                                                 command(ours, ids)(calls), rounds, calls)
 
         def counted():
             return [sum(measuring.instructions(command(how, ids), 100, 1100).values())
@@ -195,8 +194,7 @@ def sequential(bench):
 
         def measured(rounds, calls=3000):
             floor, ours = commands(bench.where())
-            return measuring.take_turns(lambda: measuring.figures(floor(calls), calls),
-                                      lambda: measuring.figures(ours(calls), calls), rounds)
+            return measuring.programs_take_turns(floor(calls), ours(calls), rounds, calls)
 
         def counted():
             return [sum(measuring.instructions(command, 50, 350).values())
@@ -227,8 +225,7 @@ def concurrent(bench):
                 ours = bench.module(mode, where, ids=ids, calls=calls, times=times, **named)
             else:
                 ours = bench.module(mode, where, ids=ids, calls=calls * times, **named)
-            return measuring.take_turns(lambda: measuring.figures(floor, calls * times),
-                                        lambda: measuring.figures(ours, calls * times), rounds)
+            return measuring.programs_take_turns(floor, ours, rounds, calls * times)
         return Row(group, "%s-%d-http%d" % (group, concurrency, 1 + http2),
                    "%s, %d at a time, %s" % (what, concurrency, PROTOCOLS[http2]), "calls/s",
                    ("rate", 0.95), measured)
