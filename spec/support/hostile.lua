@@ -3,6 +3,8 @@
 -- Each: a name, the step that server.py plays, and what comes of it: a response (ACCEPTED: that of
 -- the good body), or fields of the error. `engine` and `gateway` go before that, where libcurl and
 -- the strict reader of resty.zenlayer differ.
+local assert = require "luassert"
+local expect = require "expect"
 local process = require "process"
 local server = require "server"
 
@@ -290,6 +292,41 @@ function hostile.start(elsewhere)
         actions["Redirect" .. status] = { send = answer("", headers, nil, status .. " Elsewhere") }
     end
     return server.start("scripted", { actions = actions })
+end
+
+-- That a call came to what is expected of a case. `failure` is expect.failure, or its like for
+-- the driver.
+function hostile.check(expected, response, err, failure)
+    if expected == hostile.ACCEPTED then
+        assert.equal(1, expect.success(response, err).n)
+        assert.equal("T1", err)
+    else
+        expected.attempts = 1
+        failure(expected, response, err)
+    end
+end
+
+-- A client of `other`, which was started with `elsewhere`, goes to no place where it is led, and
+-- keeps nothing that it was told.
+function hostile.check_that_nothing_is_followed(client, other, elsewhere, failure)
+    expect.success(client:call "Elsewhere")
+    for _, status in ipairs(hostile.REDIRECTS) do
+        failure({
+            kind = "protocol", code = "UNEXPECTED_STATUS", outcome = "rejected",
+            http_status = status, attempts = 1,
+        }, client:call("Redirect" .. status))
+    end
+    expect.success(client:call "After")
+    local requests = other:events "request"
+    local last = requests[#requests]
+    assert.equal("After", last.action)
+    assert.equal("POST /api/v2/vm HTTP/1.1", last.line)
+    for _, name in ipairs(last.headers) do
+        assert.is_nil(name:find "cookie")
+        assert.is_nil(name:find "proxy")
+    end
+    assert.equal(0, #elsewhere:events "connection")
+    assert.equal(0, #elsewhere:events "request")
 end
 
 return hostile

@@ -122,6 +122,17 @@ function Point:check_error(err)
     return true
 end
 
+-- Each of the ids has this status, or what was raised is one of those.
+function Point:check_statuses(ids, status, ok, statuses)
+    if not ok then
+        self:check_error(statuses)
+        return
+    end
+    for _, id in ipairs(ids) do
+        assert(statuses[id] == status, "it is not " .. status)
+    end
+end
+
 local function check_batch(batch, acts, request_ids)
     local outcome = batch.outcome
     local failed = {}
@@ -492,13 +503,7 @@ task("wait", function(p)
     return function()
         return client:wait_until_stopped(ids, options)
     end, function(ok, statuses)
-        if ok then
-            for _, id in ipairs(ids) do
-                assert(statuses[id] == "STOPPED", "it is not STOPPED")
-            end
-        else
-            p:check_error(statuses)
-        end
+        p:check_statuses(ids, "STOPPED", ok, statuses)
     end
 end)
 
@@ -508,13 +513,7 @@ task("statuses", function(p)
     return function()
         return client:describe_instances_status(ids)
     end, function(ok, statuses)
-        if ok then
-            for _, id in ipairs(ids) do
-                assert(statuses[id] == "RUNNING", "it is not RUNNING")
-            end
-        else
-            p:check_error(statuses)
-        end
+        p:check_statuses(ids, "RUNNING", ok, statuses)
     end
 end)
 
