@@ -21,34 +21,39 @@ static int read_digits(reader *r, int count) {
     return value;
 }
 
-static void read_text(reader *r, const char *text) {
-    size_t len = strlen(text);
-    if ((size_t)(r->end - r->at) < len || memcmp(r->at, text, len) != 0) {
-        r->ok = false;
-        return;
-    }
-    r->at += len;
+static void read_char(reader *r, char c) {
+    r->ok = r->ok && r->at < r->end && *r->at == c;
+    r->at += r->ok ? 1 : 0;
 }
 
-/* The index of the name that comes next, of `count` names. */
-static int read_name(reader *r, const char *const *names, int count) {
-    for (int i = 0; i < count; i++) {
-        size_t len = strlen(names[i]);
-        if ((size_t)(r->end - r->at) >= len && memcmp(r->at, names[i], len) == 0) {
-            r->at += len;
-            return i;
+static bool skip_text(reader *r, zl_view text) {
+    bool is_next = zl_view_starts_with((zl_view){r->at, (size_t)(r->end - r->at)}, text);
+    r->at += is_next ? text.len : 0;
+    return is_next;
+}
+
+/* The index of the name that comes next, of those in `names`, each three letters. */
+static size_t read_name(reader *r, const char *names) {
+    for (size_t i = 0; names[i] != '\0' && r->end - r->at >= 3; i += 3) {
+        if (memcmp(r->at, names + i, 3) == 0) {
+            r->at += 3;
+            return i / 3;
         }
     }
     r->ok = false;
     return 0;
 }
 
-static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-/* Long names first: "Sunday" begins with "Sun". */
-static const char *const days[] = {"Sunday", "Monday",   "Tuesday", "Wednesday", "Thursday",
-                                   "Friday", "Saturday", "Sun",     "Mon",       "Tue",
-                                   "Wed",    "Thu",      "Fri",     "Sat"};
+static int read_month(reader *r) {
+    return (int)read_name(r, "JanFebMarAprMayJunJulAugSepOctNovDec");
+}
+
+/* "Sun" or "Sunday": it says nothing that the date does not. */
+static void read_day_name(reader *r) {
+    static const char *const rests[] = {"day", "day", "sday", "nesday", "rsday", "day", "urday"};
+    size_t day = read_name(r, "SunMonTueWedThuFriSat");
+    (void)skip_text(r, zl_view_of(rests[day]));
+}
 
 typedef struct date {
     int year, month, day, hour, minute, second; /* month from 0 */
@@ -56,25 +61,25 @@ typedef struct date {
 
 static void read_time(reader *r, date *d) {
     d->hour = read_digits(r, 2);
-    read_text(r, ":");
+    read_char(r, ':');
     d->minute = read_digits(r, 2);
-    read_text(r, ":");
+    read_char(r, ':');
     d->second = read_digits(r, 2);
 }
 
 /* "Nov  6 08:49:37 1994", after the day's name and a space. */
 static void read_asctime(reader *r, date *d) {
-    d->month = read_name(r, months, 12);
-    read_text(r, " ");
+    d->month = read_month(r);
+    read_char(r, ' ');
     if (r->at < r->end && *r->at == ' ') {
         r->at++;
         d->day = read_digits(r, 1);
     } else {
         d->day = read_digits(r, 2);
     }
-    read_text(r, " ");
+    read_char(r, ' ');
     read_time(r, d);
-    read_text(r, " ");
+    read_char(r, ' ');
     d->year = read_digits(r, 4);
 }
 
@@ -82,16 +87,16 @@ static void read_asctime(reader *r, date *d) {
 static void read_rfc_date(reader *r, date *d) {
     d->day = read_digits(r, 2);
     bool old = r->at < r->end && *r->at == '-';
-    read_text(r, old ? "-" : " ");
-    d->month = read_name(r, months, 12);
-    read_text(r, old ? "-" : " ");
+    read_char(r, old ? '-' : ' ');
+    d->month = read_month(r);
+    read_char(r, old ? '-' : ' ');
     d->year = read_digits(r, old ? 2 : 4);
     if (old) {
         d->year += d->year < 70 ? 2000 : 1900;
     }
-    read_text(r, " ");
+    read_char(r, ' ');
     read_time(r, d);
-    read_text(r, " GMT");
+    r->ok = r->ok && skip_text(r, ZL_LIT(" GMT"));
 }
 
 /* Days from 1970-01-01 to a date of the Gregorian calendar; month from 0. Years are counted from
@@ -116,12 +121,13 @@ bool zl_http_date_parse(zl_view text, int64_t *unix_s) {
     if (text.len == 0) {
         return false;
     }
-    (void)read_name(&r, days, 14);
+    read_day_name(&r);
     if (r.at < r.end && *r.at == ',') {
-        read_text(&r, ", ");
+        read_char(&r, ',');
+        read_char(&r, ' ');
         read_rfc_date(&r, &d);
     } else {
-        read_text(&r, " ");
+        read_char(&r, ' ');
         read_asctime(&r, &d);
     }
     /* Second 60 is a leap second; the year bound keeps the arithmetic of callers far from its

@@ -4,6 +4,11 @@
 #include <string.h>
 
 #include "error.h"
+#include "json.h"
+
+/* Between two ids: all of them together are what a JSON list has between its outer quotes. */
+#define SEPARATOR "\",\""
+enum { SEPARATOR_LEN = sizeof SEPARATOR - 1, LEN_USUAL = 24 };
 
 /* Nothing to defend against in one's own list, so it is simple: eight bytes at a time. */
 static uint64_t mix(uint64_t h, uint64_t part) {
@@ -11,15 +16,24 @@ static uint64_t mix(uint64_t h, uint64_t part) {
     return h ^ (h >> 32);
 }
 
+static uint64_t eight_bytes(const char *from) {
+    uint64_t part;
+    memcpy(&part, from, sizeof part);
+    return part;
+}
+
 static size_t hash(zl_view id) {
     uint64_t h = id.len, part = 0;
-    for (; id.len >= sizeof part; id.data += sizeof part, id.len -= sizeof part) {
-        memcpy(&part, id.data, sizeof part);
-        h = mix(h, part);
+    if (id.len < sizeof part) {
+        memcpy(&part, id.data, id.len);
+    } else {
+        for (size_t i = 0; i + sizeof part < id.len; i += sizeof part) {
+            h = mix(h, eight_bytes(id.data + i));
+        }
+        part = eight_bytes(id.data + id.len - sizeof part); /* some of them again */
     }
-    part = 0;
-    memcpy(&part, id.data, id.len);
-    return (size_t)mix(h, part);
+    h = mix(h, part);
+    return (size_t)mix(h, 0); /* brings the last bytes' difference down to the bits that count */
 }
 
 /* The place of id in the table, or the free one where it belongs. The table is never full. */
@@ -54,36 +68,79 @@ bool zl_ids_reserve(zl_ids *ids, size_t count) {
     ids->table = table;
     ids->table_size = room * 2;
     ids->room = room;
+    if (count > 1 && ids->count == 0) { /* if it fails, adding one tells */
+        (void)zl_buf_reserve(&ids->bytes, count * (LEN_USUAL + SEPARATOR_LEN));
+        ids->bytes.failed = false;
+    }
     for (size_t i = 0; i < ids->count; i++) {
         *place_of(ids, zl_ids_at(ids, i)) = i + 1;
     }
     return true;
 }
 
+static bool is_id(zl_view id) {
+    return id.len > 0 && memchr(id.data, '\0', id.len) == NULL && zl_utf8_valid(id);
+}
+
+/* Append so many bytes of the separator, and an id. False, with nothing appended, when out of
+ * memory. */
+static bool append(zl_buf *bytes, size_t separator_len, zl_view id) {
+    if (!zl_buf_reserve(bytes, separator_len + id.len)) {
+        bytes->failed = false;
+        return false;
+    }
+    char *to = bytes->data + bytes->len;
+    memcpy(to, SEPARATOR, separator_len);
+    memcpy(to + separator_len, id.data, id.len);
+    bytes->len += separator_len + id.len;
+    bytes->data[bytes->len] = '\0';
+    return true;
+}
+
 int zl_ids_add(zl_ids *ids, zl_view id) {
-    if (id.len == 0 || memchr(id.data, '\0', id.len) != NULL || !zl_utf8_valid(id)) {
+    bool is_plain = zl_json_is_plain(id); /* as most are, which then need not be looked at again */
+    if (!is_plain && !is_id(id)) {
         return ZL_ERR_ARG;
     }
-    if (!zl_ids_reserve(ids, ids->count + 1)) {
+    if (ids->count == ids->room && !zl_ids_reserve(ids, ids->count + 1)) {
         return ZL_ERR_NOMEM;
     }
     size_t *place = place_of(ids, id);
     if (*place != 0) {
         return ZL_OK;
     }
-    zl_buf_add_view(&ids->bytes, id);
-    if (!zl_buf_ok(&ids->bytes)) {
-        ids->bytes.failed = false; /* nothing was appended */
+    if (!append(&ids->bytes, ids->count > 0 ? SEPARATOR_LEN : 0, id)) {
         return ZL_ERR_NOMEM;
     }
+    ids->has_escapes = ids->has_escapes || !is_plain;
     ids->ends[ids->count++] = ids->bytes.len;
     *place = ids->count;
     return ZL_OK;
 }
 
+static size_t start_of(const zl_ids *ids, size_t i) {
+    return i == 0 ? 0 : ids->ends[i - 1] + SEPARATOR_LEN;
+}
+
 zl_view zl_ids_at(const zl_ids *ids, size_t i) {
-    size_t start = i == 0 ? 0 : ids->ends[i - 1];
+    size_t start = start_of(ids, i);
     return (zl_view){ids->bytes.data + start, ids->ends[i] - start};
+}
+
+bool zl_ids_is_run(const size_t *which, size_t count) {
+    size_t i = 1;
+    while (i < count && which[i] == which[0] + i) {
+        i++;
+    }
+    return i >= count;
+}
+
+zl_view zl_ids_in_json(const zl_ids *ids, const size_t *which, size_t count) {
+    if (ids->has_escapes || count == 0 || !zl_ids_is_run(which, count)) {
+        return (zl_view){NULL, 0};
+    }
+    size_t start = start_of(ids, which[0]);
+    return (zl_view){ids->bytes.data + start, ids->ends[which[count - 1]] - start};
 }
 
 bool zl_ids_find(const zl_ids *ids, zl_view id, size_t *index) {

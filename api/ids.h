@@ -6,11 +6,12 @@
 
 /* Owns its memory; all zero is the empty list. */
 typedef struct zl_ids {
-    zl_buf bytes; /* the ids, one after another */
+    zl_buf bytes; /* the ids, one after another, with what JSON has between two strings of a list */
     size_t *ends; /* where each one ends in bytes */
     size_t count;
-    size_t room;   /* of ends */
-    size_t *table; /* open addressing: the index of an id plus one, or 0 for a free place */
+    size_t room;      /* of ends */
+    bool has_escapes; /* some may not stand in JSON as they are */
+    size_t *table;    /* open addressing: the index of an id plus one, or 0 for a free place */
     size_t table_size;
 } zl_ids;
 
@@ -24,6 +25,14 @@ bool zl_ids_reserve(zl_ids *ids, size_t count);
 
 /* Id i, from 0. Valid until the next add. */
 zl_view zl_ids_at(const zl_ids *ids, size_t i);
+
+/* The ids at these places as a JSON list has them, without the first quote and the last: a","b.
+ * Empty if they do not follow one another, or some id may need an escape. Valid until the next add.
+ */
+zl_view zl_ids_in_json(const zl_ids *ids, const size_t *which, size_t count);
+
+/* Whether places of a list follow one another. */
+bool zl_ids_is_run(const size_t *which, size_t count);
 
 /* Whether id is in the list; then *index (may be NULL) is its place. */
 bool zl_ids_find(const zl_ids *ids, zl_view id, size_t *index);

@@ -45,6 +45,24 @@ static size_t plain_len(zl_view text) {
     return len;
 }
 
+static bool is_plain(unsigned char c) {
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+bool zl_json_is_plain(zl_view text) {
+    size_t i = 0;
+    if (text.len < 8) {
+        while (i < text.len && is_plain((unsigned char)text.data[i])) {
+            i++;
+        }
+        return i > 0 && i == text.len;
+    }
+    while (i + 8 < text.len && are_plain(text.data + i)) {
+        i += 8;
+    }
+    return i + 8 >= text.len && are_plain(text.data + text.len - 8); /* some of them again */
+}
+
 /* A string of which nothing needs an escape, for which there is room. */
 static void add_plain_string(zl_buf *out, zl_view text) {
     char *to = out->data + out->len;

@@ -10,6 +10,9 @@
  * everything beyond ASCII stay as they are). Text must be valid UTF-8 (zl_utf8_valid). */
 void zl_json_add_string(zl_buf *out, zl_view text);
 
+/* Whether text is ASCII of which nothing needs an escape, and not empty. */
+bool zl_json_is_plain(zl_view text);
+
 /* Append a finite double: whole numbers up to 2^53 as integers (negative zero as -0), the rest in
  * the shortest form that reads back as the same double. False, with nothing appended, for NaN and
  * the infinities. */

@@ -46,11 +46,6 @@ struct zl_operation {
     bool end_was_told; /* by an event for each batch */
 };
 
-/* How many batches so many ids make. */
-static inline size_t zl_batches_of(size_t ids) {
-    return (ids + ZL_REQUEST_IDS_MAX - 1) / ZL_REQUEST_IDS_MAX;
-}
-
 /* The action that a task's current call asks for. */
 zl_view zl_operation_action_of(const zl_operation *op, const zl_task *t);
 

@@ -111,6 +111,14 @@ zl_view zl_request_header_value(const zl_request *request, size_t i) {
 }
 
 static void add_ids(zl_buf *out, const zl_ids *ids, const size_t *which, size_t count) {
+    zl_view piece = zl_ids_in_json(ids, which, count);
+    if (piece.len > 0) {
+        (void)zl_buf_reserve(out, piece.len + sizeof "\"instanceIds\":[\"\"]}");
+        zl_buf_add_text(out, "\"instanceIds\":[\"");
+        zl_buf_add_view(out, piece);
+        zl_buf_add_text(out, "\"]");
+        return;
+    }
     size_t len = sizeof "\"instanceIds\":[]";
     for (size_t i = 0; i < count; i++) {
         len += zl_ids_at(ids, which[i]).len + sizeof "\"\",";

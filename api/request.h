@@ -61,6 +61,11 @@ void zl_request_add_status_page(zl_buf *out, int64_t page_num);
 
 enum { ZL_REQUEST_IDS_MAX = 100, ZL_REQUEST_PAGE_SIZE = 1000 };
 
+/* How many batches so many ids make. */
+static inline size_t zl_batches_of(size_t ids) {
+    return (ids + ZL_REQUEST_IDS_MAX - 1) / ZL_REQUEST_IDS_MAX;
+}
+
 /* The API version that goes with a service ("vm", "bmc", "zec"); empty for any other. */
 zl_view zl_request_default_version(zl_view service);
 

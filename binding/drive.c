@@ -12,7 +12,6 @@
 #include "options.h"
 #include "renew.h"
 #include "safe.h"
-#include "scratch.h"
 
 /* How long a wait may go without looking whether the interpreter was interrupted. */
 enum { WAIT_SLICE_MS = 250 };
@@ -126,24 +125,27 @@ static void refuse_in_nginx(lua_State *L, const zlb_client *client) {
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* Take in one answer, if there is one. */
+/* Take in one answer, if there is one. Its bytes are held by nothing but this function: of all that
+ * it calls, only what runs protected may raise. */
 static bool deliver_one(lua_State *L, int client_index) {
     const zlb_client *client = lua_touserdata(L, client_index);
     zl_delivery delivery;
     zl_answer answer;
-    zlb_scratch *scratch = zlb_scratch_new(L); /* first: allocating may close the client, too */
-    lua_getuservalue(L, client_index);
     if (client->transport == NULL || !zl_transport_take(client->transport, &delivery)) {
         return false;
     }
-    scratch->buf = delivery.body;
-    scratch->head = delivery.head;
+    lua_getuservalue(L, client_index);
     lua_rawgeti(L, -1, zlb_hash_key(zl_operation_tag(delivery.op)));
     lua_remove(L, -2);
     zl_answer_init(&answer, delivery.status);
-    zl_answer_add_head(&answer, zl_buf_view(&scratch->head));
-    (void)zlb_job_report(L, lua_gettop(L), delivery.n, &answer, zl_buf_view(&scratch->buf));
-    zlb_scratch_clear(scratch);
+    zl_answer_add_head(&answer, zl_buf_view(&delivery.head));
+    zlb_reported rc =
+        zlb_job_report(L, lua_gettop(L), delivery.n, &answer, zl_buf_view(&delivery.body));
+    zl_buf_free(&delivery.head);
+    zl_buf_free(&delivery.body);
+    if (rc == ZLB_REPORT_FAILED) {
+        (void)lua_error(L);
+    }
     return true;
 }
 

@@ -48,12 +48,13 @@ void zlb_job_metatable(lua_State *L, const zlb_job_kind *kind, bool safe) {
     lua_pop(L, 1);
 }
 
-zlb_job *zlb_job_new(lua_State *L, bool safe) {
+zlb_job *zlb_job_new(lua_State *L, bool safe, int ids_index) {
+    size_t ids = ids_index > 0 && lua_istable(L, ids_index) ? (size_t)lua_rawlen(L, ids_index) : 0;
     zlb_job *job = lua_newuserdata(L, sizeof *job);
     *job = (zlb_job){.op = NULL};
     luaL_getmetatable(L, zlb_job_types[safe]);
     lua_setmetatable(L, -2);
-    lua_newtable(L);
+    lua_createtable(L, (int)zl_batches_of(ids), 2); /* lists; an answer and the client */
     lua_setuservalue(L, -2);
     return job;
 }
@@ -137,7 +138,8 @@ static zl_operation *operation_of(lua_State *L, int job_index) {
     return job->op;
 }
 
-bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer, zl_view body) {
+zlb_reported zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer,
+                            zl_view body) {
     zl_moment now;
     zl_operation *op = operation_of(L, job_index);
     decoding d = {body, zl_operation_expects(op, n), answer, 0};
@@ -153,18 +155,17 @@ bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer, zl
                                       ZL_LIT("an answer came, but decoding it was interrupted"),
                                       true);
         }
-        (void)lua_error(L);
+        return ZLB_REPORT_FAILED;
     }
-    if (op == NULL) {
-        return false;
+    if (op == NULL || !zl_operation_answered(op, n, &now, answer)) {
+        return ZLB_REPORT_IGNORED;
     }
-    bool counted = zl_operation_answered(op, n, &now, answer);
-    if (counted && d.key != 0) {
+    if (d.key != 0) {
         lua_getuservalue(L, job_index);
         lua_pushvalue(L, -3);
         lua_rawseti(L, -2, d.key);
     }
-    return counted;
+    return ZLB_REPORT_COUNTED;
 }
 
 /* --- results ---------------------------------------------------------------------------------- */

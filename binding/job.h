@@ -5,8 +5,9 @@
 #include "client.h"
 #include "compat.h"
 
-/* The user value is a table: [zlb_hash_key(n)] is the decoded answer of call n; `client` is the
- * client it was submitted to; `on_progress` the function that is told of a waiting. */
+/* The user value is a table: [zlb_hash_key(n)] is the decoded answer of call n; [zlb_list_key(i)]
+ * the list of the ids from place i on, as many as a batch has, until it is returned; `client` is
+ * the client it was submitted to; `on_progress` the function that is told of a waiting. */
 typedef struct zlb_job {
     zl_operation *op; /* owned */
     zl_ids ids;       /* its arguments, until it is made */
@@ -35,8 +36,14 @@ void zlb_job_open(lua_State *L);
 /* Make what it needs though memory has run out; the metatable of clients is on top of the stack. */
 void zlb_job_keep(lua_State *L);
 
-/* Push a job without an operation; of a safe client or not. */
-zlb_job *zlb_job_new(lua_State *L, bool safe);
+/* Where the list is whose first id is at that place: of every batch that was not cut up. */
+static inline int zlb_list_key(size_t place) {
+    return (int)(place / ZL_REQUEST_IDS_MAX) + 1;
+}
+
+/* Push a job without an operation; of a safe client or not. Its ids are to be read from the list at
+ * `ids_index` (0: it has none), whatever is there. */
+zlb_job *zlb_job_new(lua_State *L, bool safe, int ids_index);
 
 /* Take the function on top of the stack, which is popped, as the on_progress of the job below it.
  */
@@ -49,11 +56,16 @@ bool zlb_job_has_news(const zlb_job *job);
  * likes, close the client too. What it raises is raised. */
 void zlb_job_tell_progress(lua_State *L, int job_index);
 
-/* Decode the answer to call n and report it. The answer's status and headers are filled in. The
- * job, and what holds the bytes of the body and of the headers, are on the stack throughout,
- * because decoding runs Lua, where a finaliser or a hook may close the client. Leaves values on the
- * stack. Returns whether the report counted. */
-bool zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer, zl_view body);
+typedef enum zlb_reported {
+    ZLB_REPORT_IGNORED, /* call n was not in flight (any more) */
+    ZLB_REPORT_COUNTED,
+    ZLB_REPORT_FAILED /* decoding raised an error, which is on top of the stack */
+} zlb_reported;
+
+/* Decode the answer to call n and report it. The answer's status and headers are filled in. The job
+ * is on the stack throughout, because decoding runs Lua, where a finaliser or a hook may close the
+ * client. Raises nothing; leaves values on the stack. */
+zlb_reported zlb_job_report(lua_State *L, int job_index, size_t n, zl_answer *answer, zl_view body);
 
 /* Push the results of a job as its blocking method returns them, and return how many; nil if it is
  * not done. Its error is raised. */

@@ -93,6 +93,63 @@ static size_t check_list(lua_State *L, int index) {
     return count;
 }
 
+/* Add the value on top of the stack. What zl_ids_add returns; what is no string is no id. */
+static int add_id(lua_State *L, zl_ids *ids) {
+    zl_view id = {NULL, 0};
+    if (lua_type(L, -1) == LUA_TSTRING) {
+        id.data = lua_tolstring(L, -1, &id.len);
+    }
+    return zl_ids_add(ids, id);
+}
+
+/* A list for each batch of so many ids, or none, in the user value at `lists`. */
+static void set_lists(lua_State *L, int lists, size_t count, bool none) {
+    for (size_t first = 0; first < count; first += ZL_REQUEST_IDS_MAX) {
+        size_t left = count - first;
+        if (none) {
+            lua_pushnil(L);
+        } else {
+            lua_createtable(L, (int)(left < ZL_REQUEST_IDS_MAX ? left : ZL_REQUEST_IDS_MAX), 0);
+        }
+        lua_rawseti(L, lists, zlb_list_key(first));
+    }
+}
+
+/* Read a list of so many ids that come in their order, and of which none is bad, as most lists are:
+ * by going through it once, without an allocation of Lua's, in which a finaliser might change it.
+ * The strings also go into the lists that the results will have. The job is on top. False: it is
+ * another, and nothing was read. */
+static bool read_in_order(lua_State *L, int index, size_t count, zl_ids *ids) {
+    size_t seen = 0;
+    bool ok = true;
+    lua_getuservalue(L, -1);
+    int lists = lua_gettop(L), list = lists + 1;
+    set_lists(L, lists, count, false);
+    lua_rawgeti(L, lists, zlb_list_key(0));
+    lua_pushnil(L);
+    while (ok && lua_next(L, index) != 0) {
+        size_t place = ids->count;
+        ok = lua_type(L, -2) == LUA_TNUMBER && lua_tonumber(L, -2) == (lua_Number)++seen &&
+             seen <= count && add_id(L, ids) == ZL_OK;
+        if (ids->count == place) { /* a repeat is left out */
+            lua_pop(L, 1);
+            continue;
+        }
+        if (place > 0 && place % ZL_REQUEST_IDS_MAX == 0) {
+            lua_rawgeti(L, lists, zlb_list_key(place));
+            lua_replace(L, list);
+        }
+        lua_rawseti(L, list, (int)(place % ZL_REQUEST_IDS_MAX) + 1);
+    }
+    ok = ok && seen == count;
+    if (!ok) {
+        zl_ids_free(ids);
+        set_lists(L, lists, count, true);
+    }
+    lua_settop(L, lists - 1);
+    return ok;
+}
+
 /* Read the ids of the list at `index`. Raises what is wrong with them. */
 static void read_ids(lua_State *L, int index, zl_ids *ids) {
     if (lua_type(L, index) != LUA_TTABLE) {
@@ -100,21 +157,21 @@ static void read_ids(lua_State *L, int index, zl_ids *ids) {
                         "expected a list of strings, got %s",
                         lua_isnone(L, index) ? "nothing" : luaL_typename(L, index));
     }
-    size_t count = check_list(L, index);
+    size_t count = (size_t)lua_rawlen(L, index);
+    if (!zl_ids_reserve(ids, count)) {
+        (void)zlb_raise_memory(L);
+    }
+    if (count > 0 && read_in_order(L, index, count, ids)) {
+        return;
+    }
+    count = check_list(L, index);
     if (count == 0) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "instance_ids",
                         "expected at least one id, got an empty list");
     }
-    if (!zl_ids_reserve(ids, count)) {
-        (void)zlb_raise_memory(L);
-    }
     for (size_t i = 1; i <= count; i++) {
-        zl_view id = {NULL, 0};
         lua_rawgeti(L, index, (int)i);
-        if (lua_type(L, -1) == LUA_TSTRING) {
-            id.data = lua_tolstring(L, -1, &id.len);
-        }
-        int rc = zl_ids_add(ids, id);
+        int rc = add_id(L, ids);
         if (rc == ZL_ERR_NOMEM) {
             (void)zlb_raise_memory(L);
         } else if (rc != ZL_OK) {
@@ -223,7 +280,7 @@ void zlb_make_stop(lua_State *L) {
         }
         force = ZL_FALSE;
     }
-    zlb_job *job = zlb_job_new(L, safe);
+    zlb_job *job = zlb_job_new(L, safe, 2);
     read_ids(L, 2, &job->ids);
     set_progress(L, 3);
     zl_client *core = open_core(L, &options);
@@ -248,7 +305,7 @@ void zlb_make_status(lua_State *L) {
     lua_settop(L, 3);
     zlb_options_check(L, 3, status_options);
     zl_operation_options options = operation_options(L, 3);
-    zlb_job *job = zlb_job_new(L, safe);
+    zlb_job *job = zlb_job_new(L, safe, 2);
     zl_ids *ids = NULL;
     if (!lua_isnil(L, 2)) {
         ids = &job->ids;
@@ -275,7 +332,7 @@ void zlb_make_wait(lua_State *L) {
     zl_operation_options options = operation_options(L, 3);
     check_progress(L, 3);
     options.watch = watch_options(L, 3);
-    zlb_job *job = zlb_job_new(L, safe);
+    zlb_job *job = zlb_job_new(L, safe, 2);
     read_ids(L, 2, &job->ids);
     set_progress(L, 3);
     zl_client *core = open_core(L, &options);
@@ -318,7 +375,7 @@ void zlb_make_call(lua_State *L) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "params", "expected a table, got %s",
                         luaL_typename(L, 3));
     }
-    zlb_job *job = zlb_job_new(L, safe);
+    zlb_job *job = zlb_job_new(L, safe, 0);
     zlb_json_encode(L, 3, "params", &job->body);
     zl_client *core = open_core(L, &options);
     zl_moment now;

@@ -334,11 +334,14 @@ static int o_reply(lua_State *L) {
     zl_answer answer;
     zl_answer_init(&answer, status);
     read_headers(L, 4, &answer);
-    bool counted = zlb_job_report(L, 1, (size_t)n, &answer, body);
+    zlb_reported reported = zlb_job_report(L, 1, (size_t)n, &answer, body);
+    if (reported == ZLB_REPORT_FAILED) {
+        return lua_error(L);
+    }
     bool done = job->op == NULL || zl_operation_is_done(job->op);
     tell(L); /* what that calls may do anything with the operation */
     zlb_job_tell_progress(L, 1);
-    return push_reported(L, counted, done);
+    return push_reported(L, reported == ZLB_REPORT_COUNTED, done);
 }
 
 /* The codes that say why there is no answer. */

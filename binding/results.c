@@ -13,7 +13,31 @@ static void push_ids(lua_State *L, const zl_ids *ids) {
     }
 }
 
-static void push_batch_ids(lua_State *L, const zl_operation *op, const zl_batch *batch) {
+/* Whether a batch has the ids that it was cut for, and so those of one of the job's lists. */
+static bool is_whole(const zl_operation *op, const zl_batch *batch) {
+    size_t left = zl_operation_ids(op)->count - batch->first;
+    size_t all = left < ZL_REQUEST_IDS_MAX ? left : ZL_REQUEST_IDS_MAX;
+    return batch->first % ZL_REQUEST_IDS_MAX == 0 && batch->count == all &&
+           (batch->which == NULL || zl_ids_is_run(batch->which, batch->count));
+}
+
+/* Push the list that was made when the ids were read, which is then the caller's alone. False, with
+ * nothing pushed, if there is none (any more). */
+static bool take_list(lua_State *L, size_t first, int lists) {
+    lua_rawgeti(L, lists, zlb_list_key(first));
+    if (!lua_istable(L, -1)) {
+        lua_pop(L, 1);
+        return false;
+    }
+    lua_pushnil(L);
+    lua_rawseti(L, lists, zlb_list_key(first));
+    return true;
+}
+
+static void push_batch_ids(lua_State *L, const zl_operation *op, const zl_batch *batch, int lists) {
+    if (is_whole(op, batch) && take_list(L, batch->first, lists)) {
+        return;
+    }
     lua_createtable(L, (int)batch->count, 0);
     for (size_t i = 0; i < batch->count; i++) {
         zlb_push_view(L, zl_operation_batch_id(op, batch, i));
@@ -21,13 +45,13 @@ static void push_batch_ids(lua_State *L, const zl_operation *op, const zl_batch 
     }
 }
 
-/* Push the table of a batch, or of a forced stop; `answers` is the stack index of the decoded
- * answers. */
+/* Push the table of a batch, or of a forced stop; `answers` is the stack index of the job's user
+ * value. */
 static void push_batch(lua_State *L, const zl_operation *op, const zl_batch *batch, int answers) {
     lua_createtable(L, 0, 7);
     zlb_set_text(L, "outcome", zl_outcome_name(batch->outcome));
     zlb_set_view(L, "request_id", batch->request_id);
-    push_batch_ids(L, op, batch);
+    push_batch_ids(L, op, batch, answers);
     lua_setfield(L, -2, "instance_ids");
     lua_pushinteger(L, batch->attempts);
     lua_setfield(L, -2, "attempts");
