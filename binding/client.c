@@ -20,17 +20,17 @@ static zl_view or_default(zl_view value, const char *otherwise) {
     return value.len > 0 ? value : zl_view_of(otherwise);
 }
 
-static void set_endpoint(lua_State *L, zl_client *core) {
-    zl_view url = or_default(zlb_option_string(L, 1, "endpoint"), ZL_ENDPOINT_DEFAULT);
+static void set_endpoint(lua_State *L, const zlb_options *given, zl_client *core) {
+    zl_view url = or_default(zlb_option_string(L, given, "endpoint"), ZL_ENDPOINT_DEFAULT);
     const char *problem = zl_endpoint_parse(&core->sender.endpoint, url);
     if (problem != NULL) {
         (void)zlb_option_refuse(L, "endpoint", problem);
     }
 }
 
-static void set_target(lua_State *L, zl_client *core) {
-    zl_view service = or_default(zlb_option_word(L, 1, "service"), "vm");
-    zl_view version = zlb_option_word(L, 1, "api_version");
+static void set_target(lua_State *L, const zlb_options *given, zl_client *core) {
+    zl_view service = or_default(zlb_option_word(L, given, "service"), "vm");
+    zl_view version = zlb_option_word(L, given, "api_version");
     if (version.len == 0) {
         version = zl_request_default_version(service);
     }
@@ -40,33 +40,36 @@ static void set_target(lua_State *L, zl_client *core) {
     }
     zl_buf_add_view(&core->service, service);
     zl_buf_add_view(&core->version, version);
-    zl_view user_agent = zlb_option_header(L, 1, "user_agent");
+    zl_view user_agent = zlb_option_header(L, given, "user_agent");
     zl_buf_add_view(&core->sender.user_agent, or_default(user_agent, "lua-zenlayer/" ZL_VERSION));
 }
 
-static int64_t seconds_or(lua_State *L, const char *name, int64_t otherwise_ms) {
-    int64_t value_ms = zlb_option_seconds(L, 1, name);
+static int64_t seconds_or(lua_State *L, const zlb_options *given, const char *name,
+                          int64_t otherwise_ms) {
+    int64_t value_ms = zlb_option_seconds(L, given, name);
     return value_ms > 0 ? value_ms : otherwise_ms;
 }
 
-static int64_t count_or(lua_State *L, const char *name, int64_t most, int64_t otherwise) {
-    int64_t value = zlb_option_count(L, 1, name, most);
+static int64_t count_or(lua_State *L, const zlb_options *given, const char *name, int64_t most,
+                        int64_t otherwise) {
+    int64_t value = zlb_option_count(L, given, name, most);
     return value > 0 ? value : otherwise;
 }
 
 enum { MAX_CONCURRENCY_MOST = 10000 };
 
-static void set_limits(lua_State *L, zl_client *core) {
-    core->timeout_ms = seconds_or(L, "timeout", ZL_DEFAULT_TIMEOUT_MS);
-    core->deadline_ms = seconds_or(L, "deadline", ZL_DEFAULT_DEADLINE_MS);
+static void set_limits(lua_State *L, const zlb_options *given, zl_client *core) {
+    core->timeout_ms = seconds_or(L, given, "timeout", ZL_DEFAULT_TIMEOUT_MS);
+    core->deadline_ms = seconds_or(L, given, "deadline", ZL_DEFAULT_DEADLINE_MS);
     core->max_attempts =
-        (int)count_or(L, "max_attempts", ZLB_MAX_ATTEMPTS_MOST, ZL_DEFAULT_MAX_ATTEMPTS);
-    core->max_concurrency =
-        (size_t)count_or(L, "max_concurrency", MAX_CONCURRENCY_MOST, ZL_DEFAULT_MAX_CONCURRENCY);
+        (int)count_or(L, given, "max_attempts", ZLB_MAX_ATTEMPTS_MOST, ZL_DEFAULT_MAX_ATTEMPTS);
+    core->max_concurrency = (size_t)count_or(L, given, "max_concurrency", MAX_CONCURRENCY_MOST,
+                                             ZL_DEFAULT_MAX_CONCURRENCY);
 }
 
 void zlb_client_new(lua_State *L, bool safe) {
-    zlb_options_check(L, 1, zlb_client_options);
+    zlb_options given;
+    zlb_options_read(L, 1, zlb_client_options, &given);
     zlb_client *client = lua_newuserdata(L, sizeof *client);
     client->core = NULL;
     client->transport = NULL;
@@ -83,19 +86,19 @@ void zlb_client_new(lua_State *L, bool safe) {
         (void)zlb_raise_memory(L);
     }
     zl_client *core = client->core;
-    set_endpoint(L, core);
-    set_target(L, core);
-    set_limits(L, core);
-    zlb_events_begin(L, client);
-    if (!zlb_renew_begin(L, client)) {
-        core->sender.signer = zlb_credentials_find(L, 1);
+    set_endpoint(L, &given, core);
+    set_target(L, &given, core);
+    set_limits(L, &given, core);
+    zlb_events_begin(L, &given, client);
+    if (!zlb_renew_begin(L, &given, client)) {
+        core->sender.signer = zlb_credentials_find(L, &given);
     }
     if (!zl_buf_ok(&core->sender.endpoint.base) || !zl_buf_ok(&core->sender.endpoint.host) ||
         !zl_buf_ok(&core->service) || !zl_buf_ok(&core->version) ||
         !zl_buf_ok(&core->sender.user_agent)) {
         (void)zlb_raise_memory(L);
     }
-    zlb_engine_begin(L, client);
+    zlb_engine_begin(L, &given, client);
 }
 
 /* --- its end ---------------------------------------------------------------------------------- */

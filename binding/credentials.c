@@ -215,10 +215,10 @@ zl_signer *zlb_credentials_signer(lua_State *L, const char *place, zl_view key_i
     return is_complete(L, &s) ? make_signer(L, &s) : NULL;
 }
 
-static void refuse_beside_profile(lua_State *L, int index) {
+static void refuse_beside_profile(lua_State *L, const zlb_options *given) {
     static const char *const others[] = {"access_key_id", "access_key_password", "token"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        if (zlb_option_push(L, index, others[i]) != LUA_TNIL) {
+        if (zlb_option_push(L, given, others[i]) != LUA_TNIL) {
             (void)refuse(L, "%s: both profile and %s; give one of them%s", "options", others[i],
                          "");
         }
@@ -226,15 +226,15 @@ static void refuse_beside_profile(lua_State *L, int index) {
     }
 }
 
-zl_signer *zlb_credentials_find(lua_State *L, int index) {
-    zl_view profile = zlb_option_string(L, index, "profile");
+zl_signer *zlb_credentials_find(lua_State *L, const zlb_options *given) {
+    zl_view profile = zlb_option_string(L, given, "profile");
     if (profile.len > 0) {
-        refuse_beside_profile(L, index);
+        refuse_beside_profile(L, given);
         return find_in_files(L, profile);
     }
     zl_signer *signer = zlb_credentials_signer(
-        L, "options", zlb_option_header(L, index, "access_key_id"),
-        zlb_option_string(L, index, "access_key_password"), zlb_option_header(L, index, "token"));
+        L, "options", zlb_option_header(L, given, "access_key_id"),
+        zlb_option_string(L, given, "access_key_password"), zlb_option_header(L, given, "token"));
     signer = signer != NULL ? signer : find_in_environment(L);
     return signer != NULL ? signer : find_in_files(L, profile);
 }

@@ -37,8 +37,8 @@ const char *const zlb_client_options[] = {
 const bool zlb_engine_asks = true;
 
 /* A path that libcurl will read later: better to hear of a slip now. */
-static const char *readable_path(lua_State *L, const char *name) {
-    const char *path = zlb_option_string(L, 1, name).data;
+static const char *readable_path(lua_State *L, const zlb_options *given, const char *name) {
+    const char *path = zlb_option_string(L, given, name).data;
     if (path != NULL && access(path, R_OK) != 0) {
         const char *where = lua_pushfstring(L, "options.%s", name);
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "cannot read %s: %s", path,
@@ -47,15 +47,16 @@ static const char *readable_path(lua_State *L, const char *name) {
     return path;
 }
 
-void zlb_engine_begin(lua_State *L, zlb_client *client) {
+void zlb_engine_begin(lua_State *L, const zlb_options *given, zlb_client *client) {
     static const char *const schemes[] = {"http",   "https",   "socks4", "socks4a",
                                           "socks5", "socks5h", NULL};
-    const char *ca_file = readable_path(L, "ca_file"), *ca_path = readable_path(L, "ca_path");
+    const char *ca_file = readable_path(L, given, "ca_file"),
+               *ca_path = readable_path(L, given, "ca_path");
     zlb_wire_options wire =
-        zlb_wire_options_read(L, client->core->sender.endpoint.tls, schemes,
+        zlb_wire_options_read(L, given, client->core->sender.endpoint.tls, schemes,
                               "is no http, https, socks4, socks4a, socks5 or socks5h URL");
     client->in_nginx =
-        zlb_option_boolean(L, 1, "allow_blocking") != ZL_TRUE && zlb_drive_is_nginx(L);
+        zlb_option_boolean(L, given, "allow_blocking") != ZL_TRUE && zlb_drive_is_nginx(L);
     zl_transport_options options = {
         .ca_file = ca_file,
         .ca_path = ca_path,

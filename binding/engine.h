@@ -6,6 +6,7 @@
 
 #include "client.h"
 #include "compat.h"
+#include "options.h"
 
 /* The metatables' names in the registry: a Lua state may load both objects. The second of each pair
  * is that of clients which return nil, err, and of what they make. */
@@ -26,7 +27,7 @@ extern const luaL_Reg zlb_job_methods[];
 
 /* Read the options at index 1 that the engine has, for the client on top of the stack, whose core
  * is made, and begin. Raises what is wrong with them. */
-void zlb_engine_begin(lua_State *L, zlb_client *client);
+void zlb_engine_begin(lua_State *L, const zlb_options *given, zlb_client *client);
 
 /* End what is under way and close the connections; let go of one operation. */
 void zlb_engine_end(zl_transport *transport);

@@ -58,8 +58,8 @@ static int call_on_event(lua_State *L) {
     return 0;
 }
 
-void zlb_events_begin(lua_State *L, zlb_client *client) {
-    int type = zlb_option_push(L, 1, "on_event");
+void zlb_events_begin(lua_State *L, const zlb_options *given, zlb_client *client) {
+    int type = zlb_option_push(L, given, "on_event");
     if (type != LUA_TNIL && type != LUA_TFUNCTION) {
         (void)zlb_option_error(L, "on_event", "a function");
     }

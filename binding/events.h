@@ -4,12 +4,13 @@
 
 #include "client.h"
 #include "compat.h"
+#include "options.h"
 
 /* Make what it needs though memory has run out; the metatable of clients is on top of the stack. */
 void zlb_events_keep(lua_State *L);
 
-/* Read the option on_event of the table at index 1 for the client on top of the stack. Raises. */
-void zlb_events_begin(lua_State *L, zlb_client *client);
+/* Read the option on_event for the client on top of the stack. Raises. */
+void zlb_events_begin(lua_State *L, const zlb_options *given, zlb_client *client);
 
 /* Call on_event for everything that happened in `core` (NULL is fine) since the last time; the
  * client's userdata is at client_index, and may be closed. What the function raises is lost (from

@@ -39,8 +39,8 @@ static int missing(lua_State *L, const char *name) {
     return zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "is required");
 }
 
-static zl_view required_header(lua_State *L, const char *name) {
-    zl_view value = zlb_option_header(L, 1, name);
+static zl_view required_header(lua_State *L, const zlb_options *given, const char *name) {
+    zl_view value = zlb_option_header(L, given, name);
     if (value.len == 0) {
         (void)missing(L, name);
     }
@@ -48,21 +48,21 @@ static zl_view required_header(lua_State *L, const char *name) {
 }
 
 /* Any bytes, none too. */
-static zl_view body_option(lua_State *L) {
+static zl_view body_option(lua_State *L, const zlb_options *given) {
     zl_view body = {NULL, 0};
-    int type = zlb_option_push(L, 1, "body");
+    int type = zlb_option_push(L, given, "body");
     if (type == LUA_TNIL) {
         (void)missing(L, "body");
     } else if (type != LUA_TSTRING) {
         (void)zlb_option_error(L, "body", "a string");
     }
     body.data = lua_tolstring(L, -1, &body.len);
-    lua_pop(L, 1); /* the table holds it */
+    lua_pop(L, 1); /* the stack holds it */
     return body;
 }
 
-static int64_t timestamp_option(lua_State *L) {
-    int type = zlb_option_push(L, 1, "timestamp");
+static int64_t timestamp_option(lua_State *L, const zlb_options *given) {
+    int type = zlb_option_push(L, given, "timestamp");
     double value = lua_tonumber(L, -1);
     if (type == LUA_TNIL) {
         return missing(L, "timestamp");
@@ -89,23 +89,24 @@ static void check_signed(lua_State *L, int rc) {
  * Pure: reads no clock and sends nothing. timestamp in UNIX seconds; host is signed as given. */
 static int m_sign(lua_State *L) {
     lua_settop(L, 1);
-    zlb_options_check(L, 1, sign_options);
-    zl_view id = required_header(L, "access_key_id");
-    zl_view password = zlb_option_string(L, 1, "access_key_password");
+    zlb_options given;
+    zlb_options_read(L, 1, sign_options, &given);
+    zl_view id = required_header(L, &given, "access_key_id");
+    zl_view password = zlb_option_string(L, &given, "access_key_password");
     if (password.len == 0) {
         return missing(L, "access_key_password");
     }
     zl_sign_input in = {
-        .host = required_header(L, "host"),
-        .content_type = zlb_option_header(L, 1, "content_type"),
-        .body = body_option(L),
-        .timestamp_s = timestamp_option(L),
+        .host = required_header(L, &given, "host"),
+        .content_type = zlb_option_header(L, &given, "content_type"),
+        .body = body_option(L, &given),
+        .timestamp_s = timestamp_option(L, &given),
     };
     if (in.content_type.len == 0) {
         in.content_type = ZL_LIT("application/json; charset=utf-8");
     }
-    zl_view action = zlb_option_header(L, 1, "action");
-    zl_view version = zlb_option_header(L, 1, "api_version");
+    zl_view action = zlb_option_header(L, &given, "action");
+    zl_view version = zlb_option_header(L, &given, "api_version");
 
     zlb_scratch *scratch = zlb_scratch_new(L);
     check_signed(L, zl_signer_new_key(&scratch->signer, id, password));

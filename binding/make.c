@@ -11,14 +11,14 @@
 
 /* --- options --------------------------------------------------------------- */
 
-/* The options that every operation has, of the table at `index`; views into it. */
-static zl_operation_options operation_options(lua_State *L, int index) {
+/* The options that every operation has; views of what was given. */
+static zl_operation_options operation_options(lua_State *L, const zlb_options *given) {
     return (zl_operation_options){
-        .service = zlb_option_word(L, index, "service"),
-        .version = zlb_option_word(L, index, "api_version"),
-        .timeout_ms = zlb_option_seconds(L, index, "timeout"),
-        .deadline_ms = zlb_option_seconds(L, index, "deadline"),
-        .max_attempts = (int)zlb_option_count(L, index, "max_attempts", ZLB_MAX_ATTEMPTS_MOST),
+        .service = zlb_option_word(L, given, "service"),
+        .version = zlb_option_word(L, given, "api_version"),
+        .timeout_ms = zlb_option_seconds(L, given, "timeout"),
+        .deadline_ms = zlb_option_seconds(L, given, "deadline"),
+        .max_attempts = (int)zlb_option_count(L, given, "max_attempts", ZLB_MAX_ATTEMPTS_MOST),
     };
 }
 
@@ -190,11 +190,11 @@ static void check_made(lua_State *L, int rc) {
 
 /* --- the operations -------------------------------------------------------------------------- */
 
-/* The options of waiting, of the table at `index`. */
-static zl_watch_options watch_options(lua_State *L, int index) {
-    int64_t timeout_ms = zlb_option_seconds(L, index, "wait_timeout");
-    int64_t min_ms = zlb_option_seconds(L, index, "wait_min_delay");
-    int64_t max_ms = zlb_option_seconds(L, index, "wait_max_delay");
+/* The options of waiting. */
+static zl_watch_options watch_options(lua_State *L, const zlb_options *given) {
+    int64_t timeout_ms = zlb_option_seconds(L, given, "wait_timeout");
+    int64_t min_ms = zlb_option_seconds(L, given, "wait_min_delay");
+    int64_t max_ms = zlb_option_seconds(L, given, "wait_max_delay");
     if (min_ms > max_ms && max_ms > 0) {
         (void)zlb_option_refuse(L, "wait_min_delay", "is over wait_max_delay");
     }
@@ -212,8 +212,8 @@ static zl_watch_options watch_options(lua_State *L, int index) {
     return options;
 }
 
-static void check_progress(lua_State *L, int index) {
-    int type = zlb_option_push(L, index, "on_progress");
+static void check_progress(lua_State *L, const zlb_options *given) {
+    int type = zlb_option_push(L, given, "on_progress");
     if (type != LUA_TNIL && type != LUA_TFUNCTION) {
         (void)zlb_option_error(L, "on_progress", "a function");
     }
@@ -221,8 +221,8 @@ static void check_progress(lua_State *L, int index) {
 }
 
 /* Hand on_progress, if it is given, to the job on top of the stack. */
-static void set_progress(lua_State *L, int index) {
-    if (zlb_option_push(L, index, "on_progress") == LUA_TFUNCTION) {
+static void set_progress(lua_State *L, const zlb_options *given) {
+    if (zlb_option_push(L, given, "on_progress") == LUA_TFUNCTION) {
         zlb_job_set_progress(L);
     } else {
         lua_pop(L, 1);
@@ -236,27 +236,27 @@ static const char *const stop_options[] = {
 };
 
 /* wait, grace and what goes with them. An option that would do nothing is refused. */
-static void read_stop_watch(lua_State *L, int index, zl_operation_options *options) {
+static void read_stop_watch(lua_State *L, const zlb_options *given, zl_operation_options *options) {
     static const char *const of_waiting[] = {"on_progress", "wait_max_delay", "wait_min_delay",
                                              "wait_timeout"};
-    zl_tristate wait = zlb_option_boolean(L, index, "wait");
-    int64_t grace_ms = zlb_option_seconds(L, index, "grace");
+    zl_tristate wait = zlb_option_boolean(L, given, "wait");
+    int64_t grace_ms = zlb_option_seconds(L, given, "grace");
     if (grace_ms > 0 && wait == ZL_FALSE) {
         (void)zlb_option_refuse(L, "grace", "waits, and wait = false was given");
     }
     options->wait = wait == ZL_TRUE || grace_ms > 0;
-    options->watch = watch_options(L, index);
+    options->watch = watch_options(L, given);
     options->watch.grace_ms = grace_ms;
     for (size_t i = 0; !options->wait && i < sizeof of_waiting / sizeof of_waiting[0]; i++) {
-        if (zlb_option_push(L, index, of_waiting[i]) != LUA_TNIL) {
+        if (zlb_option_push(L, given, of_waiting[i]) != LUA_TNIL) {
             (void)zlb_option_refuse(L, of_waiting[i], "is for wait = true or grace");
         }
         lua_pop(L, 1);
     }
 }
 
-static bool continue_on_error(lua_State *L, int index) {
-    zl_view value = zlb_option_string(L, index, "on_error");
+static bool continue_on_error(lua_State *L, const zlb_options *given) {
+    zl_view value = zlb_option_string(L, given, "on_error");
     bool goes_on = zl_view_equal(value, ZL_LIT("continue"));
     if (value.len > 0 && !goes_on && !zl_view_equal(value, ZL_LIT("stop"))) {
         (void)zlb_option_refuse(L, "on_error", "expected \"stop\" or \"continue\"");
@@ -267,13 +267,14 @@ static bool continue_on_error(lua_State *L, int index) {
 void zlb_make_stop(lua_State *L) {
     bool safe = zlb_client_check(L)->safe;
     lua_settop(L, 3);
-    zlb_options_check(L, 3, stop_options);
-    zl_operation_options options = operation_options(L, 3);
-    options.continue_on_error = continue_on_error(L, 3);
-    options.isolate = zlb_option_boolean(L, 3, "isolate") == ZL_TRUE;
-    check_progress(L, 3);
-    read_stop_watch(L, 3, &options);
-    zl_tristate force = zlb_option_boolean(L, 3, "force_shutdown");
+    zlb_options given;
+    zlb_options_read(L, 3, stop_options, &given);
+    zl_operation_options options = operation_options(L, &given);
+    options.continue_on_error = continue_on_error(L, &given);
+    options.isolate = zlb_option_boolean(L, &given, "isolate") == ZL_TRUE;
+    check_progress(L, &given);
+    read_stop_watch(L, &given, &options);
+    zl_tristate force = zlb_option_boolean(L, &given, "force_shutdown");
     if (options.watch.grace_ms > 0) { /* the first stop is a gentle one */
         if (force == ZL_TRUE) {
             (void)zlb_option_refuse(L, "force_shutdown", "cannot be true with a grace");
@@ -282,7 +283,7 @@ void zlb_make_stop(lua_State *L) {
     }
     zlb_job *job = zlb_job_new(L, safe, 2);
     read_ids(L, 2, &job->ids);
-    set_progress(L, 3);
+    set_progress(L, &given);
     zl_client *core = open_core(L, &options);
     if (options.wait && is_bmc(core, &options)) {
         (void)zlb_option_refuse(L, options.watch.grace_ms > 0 ? "grace" : "wait",
@@ -303,8 +304,9 @@ static const char *const status_options[] = {
 void zlb_make_status(lua_State *L) {
     bool safe = zlb_client_check(L)->safe;
     lua_settop(L, 3);
-    zlb_options_check(L, 3, status_options);
-    zl_operation_options options = operation_options(L, 3);
+    zlb_options given;
+    zlb_options_read(L, 3, status_options, &given);
+    zl_operation_options options = operation_options(L, &given);
     zlb_job *job = zlb_job_new(L, safe, 2);
     zl_ids *ids = NULL;
     if (!lua_isnil(L, 2)) {
@@ -328,13 +330,14 @@ static const char *const wait_options[] = {
 void zlb_make_wait(lua_State *L) {
     bool safe = zlb_client_check(L)->safe;
     lua_settop(L, 3);
-    zlb_options_check(L, 3, wait_options);
-    zl_operation_options options = operation_options(L, 3);
-    check_progress(L, 3);
-    options.watch = watch_options(L, 3);
+    zlb_options given;
+    zlb_options_read(L, 3, wait_options, &given);
+    zl_operation_options options = operation_options(L, &given);
+    check_progress(L, &given);
+    options.watch = watch_options(L, &given);
     zlb_job *job = zlb_job_new(L, safe, 2);
     read_ids(L, 2, &job->ids);
-    set_progress(L, 3);
+    set_progress(L, &given);
     zl_client *core = open_core(L, &options);
     if (is_bmc(core, &options)) {
         (void)zlb_option_refuse(L, "service", "service bmc has no DescribeInstancesStatus");
@@ -365,9 +368,10 @@ void zlb_make_call(lua_State *L) {
     bool safe = zlb_client_check(L)->safe;
     lua_settop(L, 4);
     zl_view action = check_action(L, 2);
-    zlb_options_check(L, 4, call_options);
-    zl_operation_options options = operation_options(L, 4);
-    bool idempotent = zlb_option_boolean(L, 4, "idempotent") == ZL_TRUE;
+    zlb_options given;
+    zlb_options_read(L, 4, call_options, &given);
+    zl_operation_options options = operation_options(L, &given);
+    bool idempotent = zlb_option_boolean(L, &given, "idempotent") == ZL_TRUE;
     if (lua_isnil(L, 3)) {
         lua_newtable(L);
         lua_replace(L, 3);

@@ -46,8 +46,8 @@ const bool zlb_engine_asks = false;
 const luaL_Reg zlb_job_methods[] = {
     {NULL, NULL}}; /* its jobs are prepared operations, all of them */
 
-static void refuse_trust(lua_State *L, const char *name) {
-    if (zlb_option_push(L, 1, name) != LUA_TNIL) {
+static void refuse_trust(lua_State *L, const zlb_options *given, const char *name) {
+    if (zlb_option_push(L, given, name) != LUA_TNIL) {
         (void)zlb_option_refuse(L, name,
                                 "is nginx's to say: lua_ssl_trusted_certificate in nginx.conf");
     }
@@ -55,12 +55,12 @@ static void refuse_trust(lua_State *L, const char *name) {
 }
 
 /* What a driver has to know stays in the client's table, for settings(). */
-void zlb_engine_begin(lua_State *L, zlb_client *client) {
+void zlb_engine_begin(lua_State *L, const zlb_options *given, zlb_client *client) {
     static const char *const schemes[] = {"http", NULL};
     const zl_client *core = client->core;
-    refuse_trust(L, "ca_file");
-    refuse_trust(L, "ca_path");
-    zlb_wire_options wire = zlb_wire_options_read(L, core->sender.endpoint.tls, schemes,
+    refuse_trust(L, given, "ca_file");
+    refuse_trust(L, given, "ca_path");
+    zlb_wire_options wire = zlb_wire_options_read(L, given, core->sender.endpoint.tls, schemes,
                                                   "is no http URL; cosockets speak no other");
     lua_getuservalue(L, -1);
     lua_createtable(L, 0, 6);

@@ -8,58 +8,55 @@
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-static bool is_known(zl_view given, const char *const *names) {
-    for (size_t i = 0; names[i] != NULL; i++) {
-        if (zl_view_equal(given, zl_view_of(names[i]))) {
-            return true;
+/* The one of these names that it is; NULL: none. */
+static const char *find_name(zl_view given, const char *const *names) {
+    for (; *names != NULL; names++) {
+        if (strcmp(*names, given.data) == 0 && given.len == strlen(*names)) {
+            return *names;
         }
     }
-    return false;
+    return NULL;
 }
 
-void zlb_options_check(lua_State *L, int index, const char *const *names) {
+void zlb_options_read(lua_State *L, int index, const char *const *names, zlb_options *out) {
+    out->count = 0;
     if (lua_isnoneornil(L, index)) {
-        if (lua_gettop(L) < index) {
-            lua_settop(L, index);
-        }
         return;
     }
     if (lua_type(L, index) != LUA_TTABLE) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "options", "expected a table, got %s",
                         luaL_typename(L, index));
     }
-    /* The values are read from a copy: it holds their strings, whatever a finaliser does to the
-     * caller's table meanwhile. */
-    lua_newtable(L);
-    int copy = lua_gettop(L);
+    luaL_checkstack(L, 2 * ZLB_OPTIONS_MOST, "options");
     lua_pushnil(L);
     while (lua_next(L, index) != 0) {
+        zl_view key = {"", 0};
         if (lua_type(L, -2) != LUA_TSTRING) {
             (void)zlb_raise(L, ZL_CODE_UNKNOWN_OPTION, "options",
                             "expected names for keys, got a %s", luaL_typename(L, -2));
         }
-        zl_view given;
-        given.data = lua_tolstring(L, -2, &given.len);
-        if (!is_known(given, names)) {
-            (void)zlb_raise_unknown_option(L, given, names);
+        key.data = lua_tolstring(L, -2, &key.len);
+        const char *name = find_name(key, names);
+        if (name == NULL || out->count == ZLB_OPTIONS_MOST) {
+            (void)zlb_raise_unknown_option(L, key, names);
         }
-        lua_pushvalue(L, -2);
-        lua_insert(L, -2);
-        lua_rawset(L, copy);
+        lua_insert(L, -2); /* the value stays, below the key */
+        out->each[out->count].name = name;
+        out->each[out->count++].place = lua_gettop(L) - 1;
     }
-    lua_replace(L, index);
 }
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-int zlb_option_push(lua_State *L, int index, const char *name) {
-    if (lua_isnil(L, index)) {
-        lua_pushnil(L);
-        return LUA_TNIL;
+int zlb_option_push(lua_State *L, const zlb_options *given, const char *name) {
+    for (size_t i = 0; i < given->count; i++) {
+        if (strcmp(given->each[i].name, name) == 0) {
+            lua_pushvalue(L, given->each[i].place);
+            return lua_type(L, -1);
+        }
     }
-    lua_pushstring(L, name);
-    lua_rawget(L, index);
-    return lua_type(L, -1);
+    lua_pushnil(L);
+    return LUA_TNIL;
 }
 
 int zlb_option_error(lua_State *L, const char *name, const char *expected) {
@@ -73,9 +70,9 @@ int zlb_option_refuse(lua_State *L, const char *name, const char *problem) {
     return zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "%s", problem);
 }
 
-zl_view zlb_option_string(lua_State *L, int index, const char *name) {
+zl_view zlb_option_string(lua_State *L, const zlb_options *given, const char *name) {
     zl_view value = {NULL, 0};
-    int type = zlb_option_push(L, index, name);
+    int type = zlb_option_push(L, given, name);
     if (type != LUA_TNIL) {
         if (type != LUA_TSTRING) {
             (void)zlb_option_error(L, name, "a non-empty string");
@@ -92,8 +89,8 @@ zl_view zlb_option_string(lua_State *L, int index, const char *name) {
     return value;
 }
 
-zl_view zlb_option_header(lua_State *L, int index, const char *name) {
-    zl_view value = zlb_option_string(L, index, name);
+zl_view zlb_option_header(lua_State *L, const zlb_options *given, const char *name) {
+    zl_view value = zlb_option_string(L, given, name);
     if (!zl_header_safe(value)) {
         (void)zlb_option_refuse(L, name, "expected a string without CR, LF and NUL");
     }
@@ -111,16 +108,16 @@ bool zlb_is_word(zl_view text) {
     return text.len > 0 && text.data[0] != '.';
 }
 
-zl_view zlb_option_word(lua_State *L, int index, const char *name) {
-    zl_view value = zlb_option_string(L, index, name);
+zl_view zlb_option_word(lua_State *L, const zlb_options *given, const char *name) {
+    zl_view value = zlb_option_string(L, given, name);
     if (value.len > 0 && !zlb_is_word(value)) {
         (void)zlb_option_refuse(L, name, "expected letters, digits, '-', '_' and '.' alone");
     }
     return value;
 }
 
-zl_tristate zlb_option_boolean(lua_State *L, int index, const char *name) {
-    int type = zlb_option_push(L, index, name);
+zl_tristate zlb_option_boolean(lua_State *L, const zlb_options *given, const char *name) {
+    int type = zlb_option_push(L, given, name);
     if (type != LUA_TNIL && type != LUA_TBOOLEAN) {
         (void)zlb_option_error(L, name, "a boolean");
     }
@@ -129,8 +126,8 @@ zl_tristate zlb_option_boolean(lua_State *L, int index, const char *name) {
     return type == LUA_TNIL ? ZL_UNSET : value;
 }
 
-int64_t zlb_option_seconds(lua_State *L, int index, const char *name) {
-    int type = zlb_option_push(L, index, name);
+int64_t zlb_option_seconds(lua_State *L, const zlb_options *given, const char *name) {
+    int type = zlb_option_push(L, given, name);
     if (type != LUA_TNIL && type != LUA_TNUMBER) {
         (void)zlb_option_error(L, name, "a number of seconds");
     }
@@ -145,8 +142,8 @@ int64_t zlb_option_seconds(lua_State *L, int index, const char *name) {
     return (int64_t)ceil(seconds * 1000);
 }
 
-int64_t zlb_option_count(lua_State *L, int index, const char *name, int64_t most) {
-    int type = zlb_option_push(L, index, name);
+int64_t zlb_option_count(lua_State *L, const zlb_options *given, const char *name, int64_t most) {
+    int type = zlb_option_push(L, given, name);
     if (type != LUA_TNIL && type != LUA_TNUMBER) {
         (void)zlb_option_error(L, name, "an integer");
     }

@@ -12,22 +12,39 @@ enum { ZLB_MAX_ATTEMPTS_MOST = 100 };
 /* The most seconds that may be asked for, 30 days: far beyond any use, far below any overflow. */
 #define ZLB_SECONDS_MAX 2592000.0
 
-/* The argument at `index` is a table of options, which is replaced by a copy, or absent: then it is
- * nil, and so is each option. Every key must be among names (NULL-terminated). Raises
- * INVALID_ARGUMENT or UNKNOWN_OPTION, with what was meant. */
-void zlb_options_check(lua_State *L, int index, const char *const *names);
+enum { ZLB_OPTIONS_MOST = 24 };
 
-/* One option of those at `index`. Where it is absent: an empty view, 0, ZL_UNSET. Ill-typed:
- * INVALID_ARGUMENT that names the place. Views are valid while the table holds the string. */
-zl_view zlb_option_string(lua_State *L, int index, const char *name); /* not empty, no NUL */
-zl_view zlb_option_header(lua_State *L, int index, const char *name); /* fit for a header */
-zl_view zlb_option_word(lua_State *L, int index, const char *name);   /* letters, digits, -_. */
-zl_tristate zlb_option_boolean(lua_State *L, int index, const char *name);
-int64_t zlb_option_seconds(lua_State *L, int index, const char *name); /* > 0; in ms, rounded up */
-int64_t zlb_option_count(lua_State *L, int index, const char *name, int64_t most); /* from 1 */
+/* The options that were given. Their values lie on the stack, which holds them whatever a finaliser
+ * does to the caller's table. */
+typedef struct zlb_options {
+    size_t count;
+    struct {
+        const char *name;
+        int place; /* on the stack */
+    } each[ZLB_OPTIONS_MOST];
+} zlb_options;
+
+/* Read the argument at `index`, a table of options, or none at all: push the values, which must
+ * stay where they are while they are asked for. Every key must be among names (NULL-terminated).
+ * Raises INVALID_ARGUMENT or UNKNOWN_OPTION, with what was meant. */
+void zlb_options_read(lua_State *L, int index, const char *const *names, zlb_options *out);
+
+/* One of the options. Where it is absent: an empty view, 0, ZL_UNSET. Ill-typed: INVALID_ARGUMENT
+ * that names the place. Views are valid while the value is on the stack. */
+zl_view zlb_option_string(lua_State *L, const zlb_options *given,
+                          const char *name); /* not empty, no NUL */
+zl_view zlb_option_header(lua_State *L, const zlb_options *given,
+                          const char *name); /* fit for a header */
+zl_view zlb_option_word(lua_State *L, const zlb_options *given,
+                        const char *name); /* letters, digits, -_. */
+zl_tristate zlb_option_boolean(lua_State *L, const zlb_options *given, const char *name);
+int64_t zlb_option_seconds(lua_State *L, const zlb_options *given,
+                           const char *name); /* > 0; in ms, rounded up */
+int64_t zlb_option_count(lua_State *L, const zlb_options *given, const char *name,
+                         int64_t most); /* from 1 */
 
 /* Push option `name` as it is. Returns its type. */
-int zlb_option_push(lua_State *L, int index, const char *name);
+int zlb_option_push(lua_State *L, const zlb_options *given, const char *name);
 
 /* Raise INVALID_ARGUMENT for an option, given what was expected and the value on top of the stack.
  */

@@ -12,10 +12,13 @@ enum { INTEGER_MOST = 2147483647 };
 
 enum { DEFAULT_SIZE = 100 };
 
+/* The arguments, on the stack and in the state. */
+enum { CLIENT = 1, ACTION, PARAMS, OPTIONS };
+
 /* --- arguments -------------------------------------------------------------------------------- */
 
 /* Every argument is checked as each call will check it, by making one that is not sent. Leaves the
- * client, the action, params and a copy of the options, and nothing else. */
+ * client, the action, params and the options, and nothing else. */
 static void check_call(lua_State *L) {
     zl_view action;
     zlb_make_call(L);
@@ -28,16 +31,20 @@ static void check_call(lua_State *L) {
     }
 }
 
-/* Replace params by a copy of it. */
-static void copy_params(lua_State *L) {
+/* Replace the table at `index`, if it is one, by a copy of it. */
+static void copy_table(lua_State *L, int index) {
+    if (!lua_istable(L, index)) {
+        return;
+    }
     lua_newtable(L);
+    int copy = lua_gettop(L);
     lua_pushnil(L);
-    while (lua_next(L, 3) != 0) {
+    while (lua_next(L, index) != 0) {
         lua_pushvalue(L, -2);
         lua_insert(L, -2);
-        lua_rawset(L, 5);
+        lua_rawset(L, copy);
     }
-    lua_replace(L, 3);
+    lua_replace(L, index);
 }
 
 /* params[name], which is given its default if it is absent. */
@@ -62,12 +69,11 @@ static int64_t check_integer(lua_State *L, const char *name, int otherwise) {
 
 /* --- the state -------------------------------------------------------------------------------- */
 
-enum { CLIENT = 1, ACTION, PARAMS, OPTIONS };
-
 zlb_pages *zlb_pages_new(lua_State *L) {
     bool safe = zlb_client_check(L)->safe;
     check_call(L);
-    copy_params(L);
+    copy_table(L, PARAMS);
+    copy_table(L, OPTIONS);
     int64_t number = check_integer(L, "pageNum", 1);
     int64_t size = check_integer(L, "pageSize", DEFAULT_SIZE);
     zlb_pages *pages = lua_newuserdata(L, sizeof *pages);

@@ -8,10 +8,10 @@
 #include "kept.h"
 #include "options.h"
 
-bool zlb_renew_begin(lua_State *L, zlb_client *client) {
+bool zlb_renew_begin(lua_State *L, const zlb_options *given, zlb_client *client) {
     static const char *const others[] = {"access_key_id", "access_key_password", "profile",
                                          "token"};
-    int type = zlb_option_push(L, 1, "credentials");
+    int type = zlb_option_push(L, given, "credentials");
     if (type == LUA_TNIL) {
         lua_pop(L, 1);
         return false;
@@ -19,7 +19,7 @@ bool zlb_renew_begin(lua_State *L, zlb_client *client) {
         (void)zlb_option_error(L, "credentials", "a function");
     }
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        if (zlb_option_push(L, 1, others[i]) != LUA_TNIL) {
+        if (zlb_option_push(L, given, others[i]) != LUA_TNIL) {
             (void)zlb_raise(L, ZL_CODE_CREDENTIALS_INVALID, NULL,
                             "options: both credentials and %s; give one of them", others[i]);
         }
@@ -67,9 +67,16 @@ static void take_copy(lua_State *L, int index) {
     lua_replace(L, index);
 }
 
+/* Push a field of the copy. Returns its type. */
+static int push_field(lua_State *L, int index, const char *name) {
+    lua_pushstring(L, name);
+    lua_rawget(L, index);
+    return lua_type(L, -1);
+}
+
 static zl_view field(lua_State *L, int index, const char *name) {
     zl_view value = {NULL, 0};
-    int type = zlb_option_push(L, index, name);
+    int type = push_field(L, index, name);
     if (type == LUA_TSTRING) {
         value.data = lua_tolstring(L, -1, &value.len);
     }
@@ -86,7 +93,7 @@ static zl_view field(lua_State *L, int index, const char *name) {
 /* How long they are good for, by the server's clock as far as it is known; 0: for ever. */
 static int64_t read_lifetime_ms(lua_State *L, int index, const zl_client *core) {
     zl_moment now;
-    int type = zlb_option_push(L, index, "expires_at");
+    int type = push_field(L, index, "expires_at");
     if (type == LUA_TNIL) {
         lua_pop(L, 1);
         return 0;

@@ -21,9 +21,9 @@ static bool has_scheme(const char *proxy, const char *const *schemes) {
     return false;
 }
 
-static const char *proxy_option(lua_State *L, bool tls, const char *const *schemes,
-                                const char *problem) {
-    int type = zlb_option_push(L, 1, "proxy");
+static const char *proxy_option(lua_State *L, const zlb_options *given, bool tls,
+                                const char *const *schemes, const char *problem) {
+    int type = zlb_option_push(L, given, "proxy");
     bool is_false = type == LUA_TBOOLEAN && !lua_toboolean(L, -1);
     if (type != LUA_TNIL && type != LUA_TSTRING && !is_false) {
         (void)zlb_option_error(L, "proxy", "a URL or false");
@@ -32,7 +32,7 @@ static const char *proxy_option(lua_State *L, bool tls, const char *const *schem
     if (is_false) {
         return "";
     }
-    const char *proxy = zlb_option_header(L, 1, "proxy").data;
+    const char *proxy = zlb_option_header(L, given, "proxy").data;
     if (proxy != NULL && !has_scheme(proxy, schemes)) {
         (void)zlb_option_refuse(L, "proxy", problem);
     }
@@ -42,8 +42,8 @@ static const char *proxy_option(lua_State *L, bool tls, const char *const *schem
     return proxy;
 }
 
-static const char *connect_to_option(lua_State *L, bool tls) {
-    zl_view address = zlb_option_string(L, 1, "connect_to");
+static const char *connect_to_option(lua_State *L, const zlb_options *given, bool tls) {
+    zl_view address = zlb_option_string(L, given, "connect_to");
     bool loopback = true;
     const char *problem = address.len > 0 ? zl_endpoint_check_address(address, &loopback) : NULL;
     if (problem != NULL) {
@@ -56,13 +56,13 @@ static const char *connect_to_option(lua_State *L, bool tls) {
     return address.data;
 }
 
-zlb_wire_options zlb_wire_options_read(lua_State *L, bool tls, const char *const *schemes,
-                                       const char *problem) {
-    int64_t connect_timeout_ms = zlb_option_seconds(L, 1, "connect_timeout");
-    int64_t max_bytes = zlb_option_count(L, 1, "max_response_bytes", MAX_RESPONSE_MOST);
+zlb_wire_options zlb_wire_options_read(lua_State *L, const zlb_options *given, bool tls,
+                                       const char *const *schemes, const char *problem) {
+    int64_t connect_timeout_ms = zlb_option_seconds(L, given, "connect_timeout");
+    int64_t max_bytes = zlb_option_count(L, given, "max_response_bytes", MAX_RESPONSE_MOST);
     return (zlb_wire_options){
-        .connect_to = connect_to_option(L, tls),
-        .proxy = proxy_option(L, tls, schemes, problem),
+        .connect_to = connect_to_option(L, given, tls),
+        .proxy = proxy_option(L, given, tls, schemes, problem),
         .connect_timeout_ms =
             connect_timeout_ms > 0 ? connect_timeout_ms : ZL_DEFAULT_CONNECT_TIMEOUT_MS,
         .max_response_bytes = max_bytes > 0 ? (size_t)max_bytes : ZL_DEFAULT_MAX_RESPONSE_BYTES,

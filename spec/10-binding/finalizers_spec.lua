@@ -236,6 +236,11 @@ local CLOSING = [[
             collectgarbage("setpause", 0)
             collectgarbage()
         end,
+        function() -- a whole collection at once, where there are few allocations
+            collectgarbage("setpause", 0)
+            collectgarbage("setstepmul", 1000000)
+            collectgarbage()
+        end,
         function()
             collectgarbage("generational", 1, 1)
         end,
