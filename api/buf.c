@@ -174,6 +174,10 @@ void zl_buf_free(zl_buf *buf) {
     *buf = (zl_buf){0};
 }
 
+void zl_wipe(void *bytes, size_t len) {
+    OPENSSL_cleanse(bytes, len);
+}
+
 /* The bounds of the second byte are those of RFC 3629, section 4. */
 size_t zl_utf8_sequence(zl_view text) {
     const unsigned char *s = (const unsigned char *)text.data;

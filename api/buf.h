@@ -66,6 +66,9 @@ void zl_buf_set(zl_buf *buf, zl_view view);
 void zl_buf_clear(zl_buf *buf);
 void zl_buf_free(zl_buf *buf);
 
+/* Wipe bytes that are no buffer's. */
+void zl_wipe(void *bytes, size_t len);
+
 /* True for well-formed UTF-8 (no surrogates, nothing over U+10FFFF, no overlong forms). */
 bool zl_utf8_valid(zl_view text);
 

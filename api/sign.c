@@ -18,6 +18,8 @@
 
 #define METHOD "ZC2-HMAC-SHA256"
 #define SIGNED_HEADERS "content-type;host"
+#define PREFIX METHOD " Credential="
+#define SUFFIX ", SignedHeaders=" SIGNED_HEADERS ", Signature="
 
 struct zl_signer {
     EVP_MD *sha256;
@@ -67,7 +69,8 @@ static bool has_blanks(zl_view text) {
     return is_space(text.data[0]) || is_space(text.data[text.len - 1]);
 }
 
-static int key_hmac(zl_signer *signer, zl_view password) {
+/* An HMAC without a key. False when out of memory. */
+static bool open_hmac(zl_signer *signer) {
     char digest_name[] = "SHA256"; /* OSSL_PARAM wants it writable */
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest_name, 0),
@@ -75,33 +78,43 @@ static int key_hmac(zl_signer *signer, zl_view password) {
     };
     signer->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     signer->keyed = signer->hmac == NULL ? NULL : EVP_MAC_CTX_new(signer->hmac);
-    if (signer->keyed == NULL) {
-        return ZL_ERR_NOMEM;
-    }
-    const unsigned char *key = (const unsigned char *)password.data;
-    forget_errors();
-    return EVP_MAC_init(signer->keyed, key, password.len, params) == 1 ? ZL_OK : failure();
+    return signer->keyed != NULL && EVP_MAC_CTX_set_params(signer->keyed, params) == 1;
 }
 
-int zl_signer_new_key(zl_signer **out, zl_view key_id, zl_view password) {
-    *out = NULL;
+static bool set_prefix(zl_signer *signer, zl_view key_id) {
+    zl_buf_clear(&signer->prefix);
+    (void)zl_buf_reserve(&signer->prefix, sizeof PREFIX SUFFIX + key_id.len);
+    zl_buf_add_text(&signer->prefix, PREFIX);
+    zl_buf_add_view(&signer->prefix, key_id);
+    zl_buf_add_text(&signer->prefix, SUFFIX);
+    return zl_buf_ok(&signer->prefix);
+}
+
+int zl_signer_change_key(zl_signer *signer, zl_view key_id, zl_view password) {
     if (key_id.len == 0 || key_id.len > ZL_SIGN_KEY_ID_MAX || password.len == 0 ||
         !zl_header_safe(key_id)) {
         return ZL_ERR_ARG;
-    }
-    zl_signer *signer = signer_new();
-    if (signer == NULL) {
-        return ZL_ERR_NOMEM;
     }
     bool odd_id = has_blanks(key_id), odd_password = has_blanks(password);
     signer->blanks = odd_id && odd_password ? "each of the access key id and its password"
                      : odd_id               ? "the access key id"
                      : odd_password         ? "the access key password"
                                             : NULL;
-    zl_buf_add_text(&signer->prefix, METHOD " Credential=");
-    zl_buf_add_view(&signer->prefix, key_id);
-    zl_buf_add_text(&signer->prefix, ", SignedHeaders=" SIGNED_HEADERS ", Signature=");
-    int rc = zl_buf_ok(&signer->prefix) ? key_hmac(signer, password) : ZL_ERR_NOMEM;
+    const unsigned char *key = (const unsigned char *)password.data;
+    if (!set_prefix(signer, key_id)) {
+        return ZL_ERR_NOMEM;
+    }
+    forget_errors();
+    return EVP_MAC_init(signer->keyed, key, password.len, NULL) == 1 ? ZL_OK : failure();
+}
+
+int zl_signer_new_key(zl_signer **out, zl_view key_id, zl_view password) {
+    *out = NULL;
+    zl_signer *signer = signer_new();
+    if (signer == NULL) {
+        return ZL_ERR_NOMEM;
+    }
+    int rc = open_hmac(signer) ? zl_signer_change_key(signer, key_id, password) : ZL_ERR_NOMEM;
     if (rc != ZL_OK) {
         zl_signer_free(signer);
         return rc;

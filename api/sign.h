@@ -10,6 +10,7 @@
 enum {
     ZL_SIGN_VALUE_MAX = 512, /* host; content type */
     ZL_SIGN_KEY_ID_MAX = 512,
+    ZL_SIGN_AUTHORIZATION_MAX = ZL_SIGN_KEY_ID_MAX + 256, /* of a key pair */
     ZL_SIGN_CANONICAL_MAX = 2 * ZL_SIGN_VALUE_MAX + 256,
     ZL_SIGN_STRING_MAX = 128,
     ZL_SIGN_HEX = 64 /* a SHA-256 or HMAC-SHA256 digest in lower-case hex, without a NUL */
@@ -31,6 +32,10 @@ typedef struct zl_signer zl_signer;
 /* A signer of a key pair. `password` is copied into OpenSSL's keyed state, which wipes it.
  * ZL_ERR_ARG: an empty id or password, an id over ZL_SIGN_KEY_ID_MAX or not fit for a header. */
 int zl_signer_new_key(zl_signer **out, zl_view key_id, zl_view password);
+
+/* Make it the signer of another key pair: nothing is looked up and hardly anything allocated. If
+ * that fails it is good for nothing but to be freed. Errors as above. */
+int zl_signer_change_key(zl_signer *signer, zl_view key_id, zl_view password);
 
 /* A signer that presents a token: its authorization is `Bearer <token>`.
  * ZL_ERR_ARG: an empty token, or one not fit for a header. */

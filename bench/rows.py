@@ -219,7 +219,8 @@ def concurrent(bench):
     def row(group, mode, ids, concurrency, http2, what):
         def measured(rounds, calls=500, times=6):
             where = bench.where(http2)
-            named = {"concurrency": concurrency, "warm": 2 * concurrency}
+            # So many that the module, which opens a connection only where it lacks one, has all.
+            named = {"concurrency": concurrency, "warm": 100 + 60 * concurrency}
             floor = bench.libcurl(where, ids, http2=int(http2), calls=calls * times, **named)
             if mode == "stop":  # operations on 50,000 ids
                 ours = bench.module(mode, where, ids=ids, calls=calls, times=times, **named)
@@ -275,7 +276,7 @@ def latencies(bench):
 
         def measured(rounds, calls=4000):
             where = bench.where()
-            named = {"calls": calls, "warm": 2 * concurrency + 20}
+            named = {"calls": calls, "warm": 60 * concurrency + 20}
             floor = bench.libcurl(where, 1, concurrency=concurrency, **named)
             ours = bench.module(mode, where, concurrency=max(1, concurrency), **named)
             samples = measuring.take_turns(lambda: sample(floor, calls),

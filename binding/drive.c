@@ -315,7 +315,9 @@ ZL_HOT size_t zlb_drive_poll(lua_State *L, int64_t wait_ms) {
     }
     const zlb_client *client = lua_touserdata(L, 1);
     lua_Hook hook = main_hook(L);
-    size_t before = wait_ms > WAIT_SLICE_MS ? reap(L) : 0;
+    size_t before = wait_ms > WAIT_SLICE_MS && client->transport != NULL
+                        ? zl_transport_reap(client->transport)
+                        : 0;
     /* A signal that comes just before poll(2) does not end it, so a long wait goes by slices; and
      * only while nothing happens. */
     for (;;) {

@@ -75,13 +75,39 @@ static int64_t timestamp_option(lua_State *L, const zlb_options *given) {
     return (int64_t)value;
 }
 
-static void check_signed(lua_State *L, int rc) {
+/* The Authorization value, of *len bytes, by the signer of `kept`, which is there for what OpenSSL
+ * would have to look up each time. It has the key while this runs, in which nothing of Lua's is
+ * called. */
+static int authorize(zlb_scratch *kept, zl_view id, zl_view password, const zl_sign_input *in,
+                     char out[ZL_SIGN_AUTHORIZATION_MAX], size_t *len) {
+    int rc = kept->signer != NULL ? zl_signer_change_key(kept->signer, id, password)
+                                  : zl_signer_new_key(&kept->signer, id, password);
+    if (rc == ZL_OK) {
+        *len = zl_signer_authorization_len(kept->signer);
+        rc = zl_sign(kept->signer, in, out);
+    }
+    if (kept->signer != NULL &&
+        zl_signer_change_key(kept->signer, ZL_LIT("none"), ZL_LIT("none")) != ZL_OK) {
+        zl_signer_free(kept->signer);
+        kept->signer = NULL;
+    }
+    return rc;
+}
+
+/* Push the Authorization value. */
+static void push_authorization(lua_State *L, zl_view id, zl_view password,
+                               const zl_sign_input *in) {
+    char text[ZL_SIGN_AUTHORIZATION_MAX];
+    size_t len = 0;
+    int rc = authorize(lua_touserdata(L, lua_upvalueindex(1)), id, password, in, text, &len);
     if (rc == ZL_ERR_ARG) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "options",
                         "access_key_id, host and content_type have at most 512 bytes");
     } else if (rc != ZL_OK) {
         (void)zlb_raise_memory(L);
     }
+    lua_pushlstring(L, text, len);
+    zl_wipe(text, len);
 }
 
 /* zenlayer.sign { access_key_id =, access_key_password =, host =, body =, timestamp =
@@ -108,26 +134,17 @@ static int m_sign(lua_State *L) {
     zl_view action = zlb_option_header(L, &given, "action");
     zl_view version = zlb_option_header(L, &given, "api_version");
 
-    zlb_scratch *scratch = zlb_scratch_new(L);
-    check_signed(L, zl_signer_new_key(&scratch->signer, id, password));
-    size_t len = zl_signer_authorization_len(scratch->signer);
-    if (!zl_buf_reserve(&scratch->buf, len)) {
-        return zlb_raise_memory(L);
-    }
-    check_signed(L, zl_sign(scratch->signer, &in, scratch->buf.data));
-    scratch->buf.len = len;
-
+    char timestamp[ZL_INT_MAX];
+    zl_view timestamp_text = {timestamp, zl_write_int(timestamp, in.timestamp_s)};
     lua_createtable(L, 0, 7);
-    zlb_set_view(L, "Authorization", zl_buf_view(&scratch->buf));
+    push_authorization(L, id, password, &in);
+    lua_setfield(L, -2, "Authorization");
     zlb_set_view(L, "Host", in.host);
     zlb_set_view(L, "Content-Type", in.content_type);
     zlb_set_text(L, "X-ZC-Signature-Method", "ZC2-HMAC-SHA256");
-    zl_buf_clear(&scratch->buf);
-    zl_buf_add_int(&scratch->buf, in.timestamp_s); /* fits: the authorization was longer */
-    zlb_set_view(L, "X-ZC-Timestamp", zl_buf_view(&scratch->buf));
+    zlb_set_view(L, "X-ZC-Timestamp", timestamp_text);
     zlb_set_view(L, "X-ZC-Action", action);
     zlb_set_view(L, "X-ZC-Version", version);
-    zlb_scratch_clear(scratch);
     return 1;
 }
 
@@ -139,8 +156,8 @@ static int m_is_error(lua_State *L) {
     return 1;
 }
 
-static void set_function(lua_State *L, const char *name, lua_CFunction function, bool safe) {
-    lua_pushcfunction(L, function);
+/* The function on top, which is popped, becomes a field of the table below. */
+static void set_function(lua_State *L, const char *name, bool safe) {
     if (safe) {
         lua_pushcclosure(L, zlb_safe_call, 1);
     }
@@ -155,9 +172,13 @@ void zlb_face_push(lua_State *L, bool safe) {
     zlb_prepared_open(L);
     zlb_client_open(L);
     lua_newtable(L);
-    set_function(L, "new", safe ? m_new_safe : m_new, safe);
-    set_function(L, "sign", m_sign, safe);
-    set_function(L, "is_error", m_is_error, false);
+    lua_pushcfunction(L, safe ? m_new_safe : m_new);
+    set_function(L, "new", safe);
+    (void)zlb_scratch_new(L);
+    lua_pushcclosure(L, m_sign, 1);
+    set_function(L, "sign", safe);
+    lua_pushcfunction(L, m_is_error);
+    set_function(L, "is_error", false);
     zlb_json_push_null(L);
     lua_setfield(L, -2, "null");
     zlb_json_push_empty_array(L);

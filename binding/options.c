@@ -11,7 +11,8 @@
 /* The one of these names that it is; NULL: none. */
 static const char *find_name(zl_view given, const char *const *names) {
     for (; *names != NULL; names++) {
-        if (strcmp(*names, given.data) == 0 && given.len == strlen(*names)) {
+        if (**names == given.data[0] && strcmp(*names, given.data) == 0 &&
+            given.len == strlen(*names)) {
             return *names;
         }
     }
@@ -50,7 +51,7 @@ void zlb_options_read(lua_State *L, int index, const char *const *names, zlb_opt
 
 int zlb_option_push(lua_State *L, const zlb_options *given, const char *name) {
     for (size_t i = 0; i < given->count; i++) {
-        if (strcmp(given->each[i].name, name) == 0) {
+        if (given->each[i].name[0] == name[0] && strcmp(given->each[i].name, name) == 0) {
             lua_pushvalue(L, given->each[i].place);
             return lua_type(L, -1);
         }
