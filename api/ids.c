@@ -22,7 +22,7 @@ static uint64_t eight_bytes(const char *from) {
     return part;
 }
 
-static size_t hash(zl_view id) {
+static uint32_t hash(zl_view id) {
     uint64_t h = id.len, part = 0;
     if (id.len < sizeof part) {
         memcpy(&part, id.data, id.len);
@@ -33,23 +33,39 @@ static size_t hash(zl_view id) {
         part = eight_bytes(id.data + id.len - sizeof part); /* some of them again */
     }
     h = mix(h, part);
-    return (size_t)mix(h, 0); /* brings the last bytes' difference down to the bits that count */
+    return (uint32_t)mix(h, 0); /* brings the last bytes' difference down to the bits that count */
 }
 
 /* The place of id in the table, or the free one where it belongs. The table is never full. */
-static size_t *place_of(const zl_ids *ids, zl_view id) {
+static struct zl_ids_slot *slot_of(const zl_ids *ids, zl_view id, uint32_t hashed) {
     size_t mask = ids->table_size - 1;
-    for (size_t at = hash(id) & mask;; at = (at + 1) & mask) {
-        size_t *place = &ids->table[at];
-        if (*place == 0 || zl_view_equal(zl_ids_at(ids, *place - 1), id)) {
-            return place;
+    for (size_t at = hashed & mask;; at = (at + 1) & mask) {
+        struct zl_ids_slot *slot = &ids->table[at];
+        if (slot->number == 0 ||
+            (slot->hash == hashed && zl_view_equal(zl_ids_at(ids, slot->number - 1), id))) {
+            return slot;
         }
+    }
+}
+
+/* Of ids: far more than any memory would hold. */
+enum { COUNT_MAX = INT32_MAX };
+
+/* Put the ids into a new table. */
+static void fill_table(zl_ids *ids) {
+    for (size_t i = 0; i < ids->count; i++) {
+        zl_view id = zl_ids_at(ids, i);
+        uint32_t hashed = hash(id);
+        *slot_of(ids, id, hashed) = (struct zl_ids_slot){(uint32_t)i + 1, hashed};
     }
 }
 
 bool zl_ids_reserve(zl_ids *ids, size_t count) {
     if (count <= ids->room) {
         return true;
+    }
+    if (count > COUNT_MAX) {
+        return false;
     }
     size_t room = ids->room == 0 ? 4 : ids->room * 2;
     while (room < count) {
@@ -60,7 +76,7 @@ bool zl_ids_reserve(zl_ids *ids, size_t count) {
         return false;
     }
     ids->ends = ends;
-    size_t *table = calloc(room * 2, sizeof *table); /* at most half full */
+    struct zl_ids_slot *table = calloc(room * 2, sizeof *table); /* at most half full */
     if (table == NULL) {
         return false;
     }
@@ -72,9 +88,7 @@ bool zl_ids_reserve(zl_ids *ids, size_t count) {
         (void)zl_buf_reserve(&ids->bytes, count * (LEN_USUAL + SEPARATOR_LEN));
         ids->bytes.failed = false;
     }
-    for (size_t i = 0; i < ids->count; i++) {
-        *place_of(ids, zl_ids_at(ids, i)) = i + 1;
-    }
+    fill_table(ids);
     return true;
 }
 
@@ -105,8 +119,9 @@ int zl_ids_add(zl_ids *ids, zl_view id) {
     if (ids->count == ids->room && !zl_ids_reserve(ids, ids->count + 1)) {
         return ZL_ERR_NOMEM;
     }
-    size_t *place = place_of(ids, id);
-    if (*place != 0) {
+    uint32_t hashed = hash(id);
+    struct zl_ids_slot *slot = slot_of(ids, id, hashed);
+    if (slot->number != 0) {
         return ZL_OK;
     }
     if (!append(&ids->bytes, ids->count > 0 ? SEPARATOR_LEN : 0, id)) {
@@ -114,7 +129,7 @@ int zl_ids_add(zl_ids *ids, zl_view id) {
     }
     ids->has_escapes = ids->has_escapes || !is_plain;
     ids->ends[ids->count++] = ids->bytes.len;
-    *place = ids->count;
+    *slot = (struct zl_ids_slot){(uint32_t)ids->count, hashed};
     return ZL_OK;
 }
 
@@ -147,11 +162,11 @@ bool zl_ids_find(const zl_ids *ids, zl_view id, size_t *index) {
     if (ids->table_size == 0) {
         return false;
     }
-    size_t place = *place_of(ids, id);
-    if (place != 0 && index != NULL) {
-        *index = place - 1;
+    uint32_t number = slot_of(ids, id, hash(id))->number;
+    if (number != 0 && index != NULL) {
+        *index = number - 1;
     }
-    return place != 0;
+    return number != 0;
 }
 
 void zl_ids_move(zl_ids *to, zl_ids *from) {

@@ -4,14 +4,20 @@
 
 #include "buf.h"
 
+/* A place in the table of a list. */
+struct zl_ids_slot {
+    uint32_t number; /* the id's index plus one; 0: the place is free */
+    uint32_t hash;   /* of the id, so that others are passed over without a look at them */
+};
+
 /* Owns its memory; all zero is the empty list. */
 typedef struct zl_ids {
     zl_buf bytes; /* the ids, one after another, with what JSON has between two strings of a list */
     size_t *ends; /* where each one ends in bytes */
     size_t count;
-    size_t room;      /* of ends */
-    bool has_escapes; /* some may not stand in JSON as they are */
-    size_t *table;    /* open addressing: the index of an id plus one, or 0 for a free place */
+    size_t room;               /* of ends */
+    bool has_escapes;          /* some may not stand in JSON as they are */
+    struct zl_ids_slot *table; /* open addressing */
     size_t table_size;
 } zl_ids;
 
