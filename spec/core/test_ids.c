@@ -135,6 +135,88 @@ static void test_against_a_naive_list(void **state) {
     }
 }
 
+/* Ids of all lengths; some may not stand in JSON as they are. */
+static void random_id(rng *r, char out[40]) {
+    static const char *const ends[] = {"", "", "", "\"", "\\", "\n", "\xC3\xBC", "\x7F"};
+    size_t len = rng_below(r, 30);
+    for (size_t i = 0; i < len; i++) {
+        out[i] = (char)('a' + rng_below(r, 3));
+    }
+    out[len] = '\0';
+    (void)snprintf(out + len, 40 - len, "%zu%s", rng_below(r, 100),
+                   ends[rng_below(r, rng_below(r, 4) == 0 ? COUNT(ends) : 1)]);
+}
+
+static bool is_as_it_is(const char *text) {
+    size_t i = 0;
+    while (text[i] >= 0x20 && text[i] != '"' && text[i] != '\\') {
+        i++;
+    }
+    return text[i] == '\0';
+}
+
+/* What a JSON list has of some ids that follow one another, in one piece; nothing else. */
+static void test_pieces_of_json(void **state) {
+    (void)state;
+    rng r = {2};
+    for (size_t round = 0; round < repetitions(2000); round++) {
+        zl_ids ids = {0};
+        bool as_it_is = true;
+        for (size_t i = 1 + rng_below(&r, 12); i > 0; i--) {
+            char id[40];
+            random_id(&r, id);
+            as_it_is = as_it_is && is_as_it_is(id);
+            assert_int_equal(zl_ids_add(&ids, zl_view_of(id)), ZL_OK);
+        }
+        size_t which[12], first = rng_below(&r, ids.count);
+        size_t count = 1 + rng_below(&r, ids.count - first);
+        zl_buf joined = {0};
+        for (size_t i = 0; i < count; i++) {
+            which[i] = first + i;
+            zl_buf_add_text(&joined, i == 0 ? "" : "\",\"");
+            zl_buf_add_view(&joined, zl_ids_at(&ids, which[i]));
+        }
+        zl_view piece = zl_ids_in_json(&ids, which, count);
+        assert_true(as_it_is ? zl_view_equal(piece, zl_buf_view(&joined)) : piece.len == 0);
+        assert_int_equal(zl_ids_in_json(&ids, which, 0).len, 0);
+        if (count > 1) { /* in another order they are no piece */
+            which[0] = which[1];
+            assert_int_equal(zl_ids_in_json(&ids, which, count).len, 0);
+        }
+        zl_buf_free(&joined);
+        zl_ids_free(&ids);
+    }
+}
+
+/* However ids differ, by few bytes anywhere: a look for one goes past hardly any other. */
+static void test_the_table_is_spread(void **state) {
+    (void)state;
+    static const char *const forms[] = {
+        "%zu",
+        "instance-%08zu",
+        "%zu-instance",
+        "1234567890123456%zu",
+        "%08zx-aaaa-bbbb-cccc",
+        "i-%06zxaaaaaaaaaaaaaaaaaaaaaaaa",
+        "aaaaaaaaaaaaaaaaaaaaaaa%zx",
+        "%04zx0000%04zx",
+    };
+    for (size_t f = 0; f < COUNT(forms); f++) {
+        zl_ids ids = {0};
+        for (size_t i = 0; i < 4096; i++) {
+            char id[64];
+            (void)snprintf(id, sizeof id, forms[f], i, i);
+            assert_int_equal(zl_ids_add(&ids, zl_view_of(id)), ZL_OK);
+        }
+        size_t passed = 0, mask = ids.table_size - 1;
+        for (size_t at = 0; at <= mask; at++) {
+            passed += ids.table[at].number != 0 ? (at - ids.table[at].hash) & mask : 0;
+        }
+        assert_in_range(passed, 0, 4096); /* one each; of random numbers it is a half */
+        zl_ids_free(&ids);
+    }
+}
+
 static void test_a_large_list(void **state) {
     (void)state;
     zl_ids ids = {0};
@@ -179,7 +261,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_and_repeats),    cmocka_unit_test(test_what_is_no_id),
         cmocka_unit_test(test_an_empty_list),        cmocka_unit_test(test_move),
-        cmocka_unit_test(test_against_a_naive_list), cmocka_unit_test(test_a_large_list),
+        cmocka_unit_test(test_against_a_naive_list), cmocka_unit_test(test_pieces_of_json),
+        cmocka_unit_test(test_the_table_is_spread),  cmocka_unit_test(test_a_large_list),
         cmocka_unit_test(test_out_of_memory),        cmocka_unit_test(test_a_bad_byte_anywhere),
         cmocka_unit_test(test_room_made_before),
     };
