@@ -10,7 +10,7 @@ bool zl_operation_is_incomplete(const zl_operation *op) {
 }
 
 zl_view zl_operation_action(const zl_operation *op) {
-    return zl_buf_view(&op->name);
+    return op->name;
 }
 
 const zl_ids *zl_operation_ids(const zl_operation *op) {

@@ -29,7 +29,16 @@ static int64_t parse_seconds(zl_view text) {
     return value;
 }
 
+/* Whether a name is as long as one of those below: most are not, and need no look. */
+static bool may_matter(zl_view name) {
+    return name.len == sizeof "date" - 1 || name.len == sizeof "retry-after" - 1 ||
+           name.len == sizeof "cf-mitigated" - 1; /* which is as long as content-type */
+}
+
 void zl_answer_add_header(zl_answer *answer, zl_view name, zl_view value) {
+    if (!may_matter(name)) {
+        return;
+    }
     value = zl_view_trim(value);
     if (zl_view_equal_nocase(name, ZL_LIT("date"))) {
         (void)zl_http_date_parse(value, &answer->date_s);

@@ -137,13 +137,12 @@ static bool is_look(const zl_task *t) {
 }
 
 zl_view zl_operation_action_of(const zl_operation *op, const zl_task *t) {
-    return is_look(t) ? STATUS_ACTION : zl_buf_view(&op->name);
+    return is_look(t) ? STATUS_ACTION : op->name;
 }
 
 static int send_task(zl_operation *op, zl_task *t, const zl_moment *now, zl_step *out) {
     zl_client *client = op->client;
-    zl_action action = {zl_operation_action_of(op, t), zl_buf_view(&op->service),
-                        zl_buf_view(&op->version)};
+    zl_action action = {zl_operation_action_of(op, t), op->service, op->version};
     zl_call *call = zl_task_current(t);
     int rc = zl_call_send(call, &client->sender, client->credentials.generation, &action,
                           &client->retry, now);
@@ -308,7 +307,7 @@ static const char *misfit(const zl_operation *op, const zl_task *t, const zl_ans
 /* --- looks ------------------------------------------------------------------------------------ */
 
 static bool has_status_action(const zl_operation *op) {
-    return !zl_view_equal(zl_buf_view(&op->service), ZL_LIT("bmc"));
+    return !zl_view_equal(op->service, ZL_LIT("bmc"));
 }
 
 /* An attempt was lost, and a later one refused because the instances do not run: then the lost one
@@ -429,7 +428,7 @@ static bool isolate_by_status(zl_operation *op, zl_task *t, const zl_answer *ans
             status[place] = answer->statuses[i].status;
         }
     }
-    zl_view service = zl_buf_view(&op->service);
+    zl_view service = op->service;
     for (size_t i = 0; i < t->count; i++) {
         bad += zl_task_refusal(status[i], service).len > 0;
     }

@@ -96,7 +96,7 @@ static void tell_batch(zl_operation *op, const zl_batch *batch, int64_t began_ms
     event->has_outcome = true;
     event->outcome = batch->outcome;
     event->duration_ms = began_ms < 0 ? -1 : op->now_ms - began_ms;
-    zl_buf_add_view(&event->action, zl_buf_view(&op->name));
+    zl_buf_add_view(&event->action, op->name);
     zl_buf_add_view(&event->request_id, batch->request_id);
     if (batch->error != NULL) {
         zl_buf_add_view(&event->code, zl_buf_view(&batch->error->code));

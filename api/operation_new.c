@@ -5,7 +5,15 @@
 
 #define STATUS_ACTION ZL_LIT("DescribeInstancesStatus")
 
-static bool set_target(zl_operation *op, const zl_operation_options *options) {
+/* Append one of the names, for which there is room. */
+static zl_view keep_name(zl_operation *op, zl_view name) {
+    size_t start = op->names.len;
+    zl_buf_add_view(&op->names, name);
+    return (zl_view){op->names.data + start, name.len};
+}
+
+/* What it is called and where it goes. ZL_ERR_ARG: no version is known. */
+static int set_target(zl_operation *op, const zl_operation_options *options, zl_view action) {
     const zl_client *client = op->client;
     zl_view service = zl_buf_view(&client->service);
     zl_view version = zl_buf_view(&client->version);
@@ -14,9 +22,14 @@ static bool set_target(zl_operation *op, const zl_operation_options *options) {
         version = zl_request_default_version(service);
     }
     version = options->version.len > 0 ? options->version : version;
-    zl_buf_add_view(&op->service, service);
-    zl_buf_add_view(&op->version, version);
-    return version.len > 0;
+    /* All of it at once: the views stay where they are. */
+    if (!zl_buf_reserve(&op->names, action.len + service.len + version.len)) {
+        return ZL_ERR_NOMEM;
+    }
+    op->name = keep_name(op, action);
+    op->service = keep_name(op, service);
+    op->version = keep_name(op, version);
+    return version.len > 0 ? ZL_OK : ZL_ERR_ARG;
 }
 
 static int operation_new(zl_operation **out, zl_client *client, const zl_operation_options *options,
@@ -31,16 +44,13 @@ static int operation_new(zl_operation **out, zl_client *client, const zl_operati
     op->number = ++client->operations;
     op->now_ms = now->mono_ms;
     op->active = calloc(client->max_concurrency, sizeof(zl_task *));
-    zl_buf_add_view(&op->name, action);
-    bool has_version = set_target(op, options);
-    if (op->active == NULL || !zl_buf_ok(&op->name) || !zl_buf_ok(&op->service) ||
-        !zl_buf_ok(&op->version)) {
-        zl_operation_free(op);
-        return ZL_ERR_NOMEM;
+    int rc = op->active != NULL ? set_target(op, options, action) : ZL_ERR_NOMEM;
+    if (rc == ZL_OK && (options->max_attempts < 0 || options->deadline_ms < 0)) {
+        rc = ZL_ERR_ARG;
     }
-    if (!has_version || options->max_attempts < 0 || options->deadline_ms < 0) {
+    if (rc != ZL_OK) {
         zl_operation_free(op);
-        return ZL_ERR_ARG;
+        return rc;
     }
     int64_t deadline_ms = options->deadline_ms > 0 ? options->deadline_ms : client->deadline_ms;
     op->policy.deadline_ms = now->mono_ms + deadline_ms;
@@ -167,9 +177,7 @@ void zl_operation_free(zl_operation *op) {
     op->client->in_flight -= op->in_flight;
     zl_client_unref(op->client);
     zl_ids_free(&op->ids);
-    zl_buf_free(&op->name);
-    zl_buf_free(&op->service);
-    zl_buf_free(&op->version);
+    zl_buf_free(&op->names);
     zl_buf_free(&op->body);
     zl_error_free(&op->error);
     zl_watch_free(&op->watch);

@@ -15,7 +15,8 @@ struct zl_operation {
     bool incomplete; /* memory ran out for a part of the account */
     bool watching, watch_over;
     zl_ids ids;
-    zl_buf name, service, version;
+    zl_buf names; /* what these are views of */
+    zl_view name, service, version;
     zl_buf body; /* ZL_AIM_CALL and ZL_AIM_PAGE, until it is begun */
     zl_policy policy;
     int64_t timeout_ms;

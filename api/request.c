@@ -1,5 +1,7 @@
 #include "request.h"
 
+#include <string.h>
+
 #include "error.h"
 #include "json.h"
 #include "zenlayer.h"
@@ -9,38 +11,33 @@
 /* The header lines but for the Authorization, mostly. Growing to that would copy and wipe often. */
 enum { LINES_ROOM = 512 };
 
-/* Begin a header, whose name comes with ": "; the value is appended next, then end_header. */
-static void begin_header(zl_request *out, zl_view name) {
-    struct zl_header_place *place = &out->headers[out->header_count];
-    place->start = out->lines.len;
-    place->name_len = name.len - 2;
-    zl_buf_add_view(&out->lines, name);
-}
-
-static void end_header(zl_request *out) {
-    struct zl_header_place *place = &out->headers[out->header_count++];
-    place->len = out->lines.len - place->start;
-    zl_buf_add_char(&out->lines, '\0');
+/* Append a header's line, whose name comes with ": ". Returns where its value is to be written;
+ * NULL when out of memory. */
+static char *add_line(zl_request *out, zl_view name, size_t value_len) {
+    zl_buf *lines = &out->lines;
+    size_t len = name.len + value_len;
+    if (!zl_buf_reserve(lines, len + 1)) {
+        return NULL;
+    }
+    char *line = lines->data + lines->len;
+    memcpy(line, name.data, name.len);
+    out->headers[out->header_count++] =
+        (struct zl_header_place){.start = lines->len, .name_len = name.len - 2, .len = len};
+    lines->len += len + 1;
+    memset(line + len, 0, 2); /* the line's NUL, and the buffer's own */
+    return line + name.len;
 }
 
 static void add_header(zl_request *out, zl_view name, zl_view value) {
-    begin_header(out, name);
-    zl_buf_add_view(&out->lines, value);
-    end_header(out);
+    char *to = add_line(out, name, value.len);
+    if (to != NULL && value.len > 0) {
+        memcpy(to, value.data, value.len);
+    }
 }
 
 static int add_authorization(zl_request *out, zl_signer *signer, const zl_sign_input *in) {
-    size_t len = zl_signer_authorization_len(signer);
-    begin_header(out, ZL_LIT("Authorization: "));
-    if (!zl_buf_reserve(&out->lines, len)) {
-        return ZL_ERR_NOMEM;
-    }
-    int rc = zl_sign(signer, in, out->lines.data + out->lines.len);
-    if (rc == ZL_OK) {
-        out->lines.len += len;
-        end_header(out);
-    }
-    return rc;
+    char *to = add_line(out, ZL_LIT("Authorization: "), zl_signer_authorization_len(signer));
+    return to != NULL ? zl_sign(signer, in, to) : ZL_ERR_NOMEM;
 }
 
 /* Nothing that a caller gave may end a header's line. */
@@ -70,9 +67,9 @@ int zl_request_build(zl_request *out, const zl_sender *sender, const zl_action *
     add_header(out, ZL_LIT("X-ZC-Action: "), action->name);
     add_header(out, ZL_LIT("X-ZC-Version: "), action->version);
     add_header(out, ZL_LIT("X-ZC-Service: "), action->service);
-    begin_header(out, ZL_LIT("X-ZC-Timestamp: "));
-    zl_buf_add_int(&out->lines, timestamp_s);
-    end_header(out);
+    char seconds[ZL_INT_MAX];
+    add_header(out, ZL_LIT("X-ZC-Timestamp: "),
+               (zl_view){seconds, zl_write_int(seconds, timestamp_s)});
     if (!zl_signer_is_token(sender->signer)) {
         add_header(out, ZL_LIT("X-ZC-Signature-Method: "), ZL_LIT("ZC2-HMAC-SHA256"));
     }

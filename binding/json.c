@@ -403,6 +403,24 @@ static bool looks_like_object(zl_view body) {
     return i < body.len && body.data[i] == '{';
 }
 
+/* Whether there is a number or a null in the text: else nothing of it differs from one lua-cjson to
+ * another. The answer to StopInstances mostly has none. */
+static bool has_numbers_or_nulls(zl_view text) {
+    bool in_string = false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (in_string) {
+            i += c == '\\' ? 1 : 0;
+            in_string = c != '"';
+        } else if ((c >= '0' && c <= '9') || c == '-' || c == 'n') {
+            return true;
+        } else {
+            in_string = c == '"';
+        }
+    }
+    return false;
+}
+
 /* OpenResty's fork of lua-cjson reads a number without fraction and exponent by strtoll, which
  * makes of 18446744073709551615 what it holds at most. With an exponent it is read as any other. */
 enum { INT64_SAFE_DIGITS = 18 };
@@ -465,8 +483,11 @@ static void decode_object(lua_State *L, zl_view body) {
         lua_pushnil(L);
         return;
     }
-    zlb_push_view(L, body); /* first: what is allocated later may run a finaliser that frees it */
-    mark_long_numbers(L);
+    bool may_differ = has_numbers_or_nulls(body);
+    zlb_push_view(L, body);
+    if (may_differ) {
+        mark_long_numbers(L);
+    }
     push_member(L, "decode");
     lua_insert(L, -2);
     int rc = lua_pcall(L, 1, 1, 0);
@@ -476,7 +497,7 @@ static void decode_object(lua_State *L, zl_view body) {
         }
         lua_pop(L, 1);
         lua_pushnil(L);
-    } else {
+    } else if (may_differ) {
         normalise(L);
     }
 }
