@@ -39,6 +39,7 @@ static void find_proxy(zl_wire *wire) {
                                           NULL};
     static const char *const exceptions[] = {"no_proxy", "NO_PROXY", NULL};
     const char *url = wire->has_proxy ? wire->proxy.data : from_environment(proxies);
+    wire->has_proxy = wire->has_proxy || url == NULL; /* libcurl need not look for each request */
     if (!wire->tls || url == NULL || url[0] == '\0') {
         return;
     }

@@ -26,7 +26,7 @@ typedef struct zl_wire {
     zl_buf ca_path;  /* empty: none */
     zl_buf proxy;    /* only if has_proxy */
     zl_buf no_proxy; /* CURLOPT_NOPROXY; empty: the environment's */
-    bool has_proxy;  /* given; an empty one means none. Else the environment's */
+    bool has_proxy;  /* given, or there is none; an empty one means none. Else the environment's */
     zl_proxied proxied;
     struct curl_slist *connect_to;
     int64_t connect_timeout_ms;
