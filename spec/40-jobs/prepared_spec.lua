@@ -68,6 +68,65 @@ describe("a prepared stop", function()
         expect.partition(ids(450), batches)
     end)
 
+    -- Whatever the order in which the table has them, and whatever comes twice: against a naive
+    -- reading of the list. Half of the batches fail, so that results and errors are both seen.
+    it("accounts for the ids of any list, each time its result is asked for", function()
+        math.randomseed(5)
+        local odd = { "", "\"", "\\", "\n", "\195\188", ("x"):rep(41) }
+        for _ = 1, 60 do
+            local count, given = math.random(1, 320), {}
+            for i = 1, count do
+                local number = math.random(1, 2 * count)
+                given[i] = number .. (math.random(8) == 1 and odd[math.random(#odd)] or "")
+            end
+            if math.random(2) == 1 then -- most of it where tables keep what is no list
+                local backwards = {}
+                for i = count, 1, -1 do
+                    backwards[i] = given[i]
+                end
+                given = backwards
+            end
+            local lists, seen, distinct = {}, {}, 0
+            for i = 1, count do
+                if not seen[given[i]] then
+                    seen[given[i]] = true
+                    if distinct % 100 == 0 then
+                        lists[#lists + 1] = {}
+                    end
+                    table.insert(lists[#lists], given[i])
+                    distinct = distinct + 1
+                end
+            end
+            local client = closing(new { max_attempts = 1 })
+            local op = client:prepare_stop_instances(given, { on_error = "continue" })
+            local fails = math.random(2) == 1
+            for i = 1, count do
+                given[i] = "changed" -- it was read
+            end
+            local what, n, request = op:step()
+            while what == "send" do
+                assert.same(lists[n], cjson.decode(request.body).instanceIds)
+                if fails and n % 2 == 1 then
+                    assert.is_true(op:reply(n, 404, {}, refused "INVALID_INSTANCE_NOT_FOUND"))
+                else
+                    assert.is_true(op:reply(n, 200, {}, accepted(n)))
+                end
+                what, n, request = op:step()
+            end
+            assert.equal("done", what)
+            for _ = 1, 2 do
+                local first, second = op:result()
+                local batches = fails and second.batches or second
+                assert.equal(fails, first == nil)
+                assert.equal(#lists, #batches)
+                for i, batch in ipairs(batches) do
+                    assert.same(lists[i], batch.instance_ids)
+                    batch.instance_ids[1] = "the caller's" -- and no part of the next result
+                end
+            end
+        end
+    end)
+
     it("takes headers as a table, a list of values, or the head as it came", function()
         local heads = {
             { ["Retry-After"] = "7" }, { ["retry-after"] = 7 }, { ["RETRY-AFTER"] = { "7" } },
