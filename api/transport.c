@@ -830,6 +830,26 @@ bool zl_transport_take(zl_transport *t, zl_delivery *out) {
 
 /* --- warming up ------------------------------------------------------------------------------- */
 
+enum { PREPARED_MOST = 8 };
+
+/* Make the transfers that the first calls will need, or some of them, so that no frame of a game
+ * has to. If memory runs out, they are made when they are needed. */
+static void prepare_transfers(zl_transport *t) {
+    size_t most = t->client->max_concurrency;
+    size_t count = t->running_count;
+    for (const zl_transfer *transfer = t->idle; transfer != NULL; transfer = transfer->next) {
+        count++;
+    }
+    for (; count < most && count < PREPARED_MOST; count++) {
+        zl_transfer *transfer = zl_transfer_new(&t->wire);
+        if (transfer == NULL) {
+            return;
+        }
+        transfer->next = t->idle;
+        t->idle = transfer;
+    }
+}
+
 int zl_transport_warm_up(zl_transport *t, int64_t timeout_ms) {
     int rc = start_over_after_fork(t);
     if (rc != ZL_OK) {
@@ -847,6 +867,7 @@ int zl_transport_warm_up(zl_transport *t, int64_t timeout_ms) {
         return ZL_ERR_NOMEM;
     }
     t->warming_up = true;
+    prepare_transfers(t);
     return ZL_OK;
 }
 
