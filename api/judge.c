@@ -30,13 +30,18 @@ static int64_t parse_seconds(zl_view text) {
 }
 
 /* Whether a name is as long as one of those below: most are not, and need no look. */
-static bool may_matter(zl_view name) {
-    return name.len == sizeof "date" - 1 || name.len == sizeof "retry-after" - 1 ||
-           name.len == sizeof "cf-mitigated" - 1; /* which is as long as content-type */
+static bool may_matter(size_t name_len) {
+    return name_len == sizeof "date" - 1 || name_len == sizeof "retry-after" - 1 ||
+           name_len == sizeof "cf-mitigated" - 1; /* which is as long as content-type */
+}
+
+bool zl_answer_wants(zl_view line) {
+    const char *colon = line.len > 0 ? memchr(line.data, ':', line.len) : NULL;
+    return colon != NULL && may_matter((size_t)(colon - line.data));
 }
 
 void zl_answer_add_header(zl_answer *answer, zl_view name, zl_view value) {
-    if (!may_matter(name)) {
+    if (!may_matter(name.len)) {
         return;
     }
     value = zl_view_trim(value);

@@ -43,6 +43,9 @@ typedef struct zl_answer {
 /* An answer of which only the status is known yet. */
 void zl_answer_init(zl_answer *answer, int status);
 
+/* Whether a line of a head may be of one of the headers that are of interest. */
+bool zl_answer_wants(zl_view line);
+
 /* Take note of a header. Names are matched without regard to case; most are of no interest. */
 void zl_answer_add_header(zl_answer *answer, zl_view name, zl_view value);
 

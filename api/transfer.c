@@ -8,7 +8,7 @@
 
 #include "clock.h"
 
-enum { HEAD_MAX = 64 * 1024, HEAD_USUAL = 500, KEPT_BUFFER_MAX = 64 * 1024 };
+enum { HEAD_MAX = 64 * 1024, HEAD_USUAL = 120, KEPT_BUFFER_MAX = 64 * 1024 };
 
 /* --- libcurl's callbacks ---------------------------------------------------------------------- */
 
@@ -34,7 +34,9 @@ static size_t on_header(char *data, size_t size, size_t count, void *context) {
         return len;
     }
     t->head_ended = data[0] == '\r' || data[0] == '\n';
-    zl_buf_add(&t->head, data, len);
+    if (zl_answer_wants((zl_view){data, len})) {
+        zl_buf_add(&t->head, data, len);
+    }
     t->out_of_memory = t->out_of_memory || !zl_buf_ok(&t->head);
     return t->out_of_memory ? 0 : len;
 }

@@ -34,7 +34,7 @@ typedef struct zl_transfer {
     bool head_ended;   /* the blank line after the final answer's head has come */
     int status;        /* once it was answered */
     size_t head_total; /* bytes of all heads, those of interim answers too */
-    zl_buf head;       /* of the final answer, without its status line */
+    zl_buf head;       /* of the final answer: the lines that are wanted */
     zl_buf body;
     char error_text[CURL_ERROR_SIZE];
     struct zl_transfer *next; /* in the transport's lists */

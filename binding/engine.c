@@ -94,6 +94,8 @@ static int run(lua_State *L) {
     zlb_drive_run(L, 1, job_index);
     int count = zlb_results_push(L, job_index);
     zlb_job_free(job); /* it may be large, and a collection far off */
+    lua_pushnil(L);
+    lua_setmetatable(L, job_index); /* the collector need not call its finaliser */
     return count == ZLB_RESULTS_ERROR ? lua_error(L) : count;
 }
 
