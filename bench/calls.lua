@@ -5,6 +5,7 @@
 -- MODE is
 --     requests  print the requests that would be sent, for libcurl.c to send
 --     one       calls, one after another
+--     least     the same by bench/least.c
 --     stop      one operation on so many ids that it makes these calls
 --     jobs      jobs of one call, so many in flight as `concurrency` says
 --     burst     jobs of one call, begun all at once
@@ -75,8 +76,8 @@ function modes.requests()
     end
 end
 
-function modes.one()
-    local client, ids = new_client(), some_ids(number("ids", 1))
+local function one_after_another(client)
+    local ids = some_ids(number("ids", 1))
     for _ = 1, warm do
         client:stop_instances(ids, options)
     end
@@ -93,6 +94,14 @@ function modes.one()
         end
     end
     tell(monotime() - began, os.clock() - processor)
+end
+
+function modes.one()
+    one_after_another(new_client())
+end
+
+function modes.least()
+    one_after_another(require "bench.least".new(endpoint, ca_file))
 end
 
 function modes.stop()
