@@ -21,6 +21,8 @@
 #include "api/zenlayer.h"
 
 #define TYPE "bench.least"
+#define USER_AGENT_LINE "User-Agent: lua-zenlayer/" ZL_VERSION
+#define VERSION_LINE "X-ZC-Sdk-Version: " ZL_VERSION
 
 enum { BODY_MAX = 64 * 1024, ANSWER_MAX = 16 * 1024, LINE_MAX_BYTES = 512, LINES = 13 };
 
@@ -43,13 +45,13 @@ static const char *const beginnings[LINES] = {
     "X-ZC-Timestamp: ",
     "Authorization: ",
     "Content-Type: application/json; charset=utf-8",
-    "User-Agent: lua-zenlayer/" ZL_VERSION,
+    USER_AGENT_LINE,
     "X-ZC-Action: StopInstances",
     "X-ZC-Version: 2026-04-01",
     "X-ZC-Service: vm",
     "X-ZC-Signature-Method: ZC2-HMAC-SHA256",
     "X-ZC-Sdk-Lang: lua",
-    "X-ZC-Sdk-Version: " ZL_VERSION,
+    VERSION_LINE,
     "Expect:",
     "Accept: application/json",
 };

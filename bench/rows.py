@@ -203,9 +203,8 @@ def sequential(bench):
                    "calls/s", goal, measured, instructions=counted)
     ours = "sequential", "one", "stop_instances, %d id%s, one after another"
     least = "least", "least", "the least that a call can be, %d id%s"
-    return [row(name, mode, title, ids, goal) for (name, mode, title), goal, ids in (
-        (ours, ("rate", 0.97), 1), (ours, ("rate", 0.95), 100),
-        (least, ("shown rate", None), 1), (least, ("shown rate", None), 100))]
+    return [row(*ours, 1, ("rate", 0.97)), row(*ours, 100, ("rate", 0.95)),
+            row(*least, 1, ("shown rate", None)), row(*least, 100, ("shown rate", None))]
 
 
 # --- several at a time --------------------------------------------------------------------------
