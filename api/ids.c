@@ -142,7 +142,8 @@ zl_view zl_ids_at(const zl_ids *ids, size_t i) {
     return (zl_view){ids->bytes.data + start, ids->ends[i] - start};
 }
 
-bool zl_ids_is_run(const size_t *which, size_t count) {
+/* Whether places follow one another. */
+static bool is_run(const size_t *which, size_t count) {
     size_t i = 1;
     while (i < count && which[i] == which[0] + i) {
         i++;
@@ -151,7 +152,7 @@ bool zl_ids_is_run(const size_t *which, size_t count) {
 }
 
 zl_view zl_ids_in_json(const zl_ids *ids, const size_t *which, size_t count) {
-    if (ids->has_escapes || count == 0 || !zl_ids_is_run(which, count)) {
+    if (ids->has_escapes || count == 0 || !is_run(which, count)) {
         return (zl_view){NULL, 0};
     }
     size_t start = start_of(ids, which[0]);

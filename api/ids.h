@@ -37,9 +37,6 @@ zl_view zl_ids_at(const zl_ids *ids, size_t i);
  */
 zl_view zl_ids_in_json(const zl_ids *ids, const size_t *which, size_t count);
 
-/* Whether places of a list follow one another. */
-bool zl_ids_is_run(const size_t *which, size_t count);
-
 /* Whether id is in the list; then *index (may be NULL) is its place. */
 bool zl_ids_find(const zl_ids *ids, zl_view id, size_t *index);
 

@@ -25,8 +25,8 @@ extern const luaL_Reg zlb_engine_methods[];
 /* The methods of a job. */
 extern const luaL_Reg zlb_job_methods[];
 
-/* Read the options at index 1 that the engine has, for the client on top of the stack, whose core
- * is made, and begin. Raises what is wrong with them. */
+/* Read the options that the engine has, for the client on top of the stack, whose core is made, and
+ * begin. Raises what is wrong with them. */
 void zlb_engine_begin(lua_State *L, const zlb_options *given, zlb_client *client);
 
 /* End what is under way and close the connections; let go of one operation. */

@@ -48,8 +48,7 @@ void zlb_job_metatable(lua_State *L, const zlb_job_kind *kind, bool safe) {
     lua_pop(L, 1);
 }
 
-zlb_job *zlb_job_new(lua_State *L, bool safe, int ids_index) {
-    size_t ids = ids_index > 0 && lua_istable(L, ids_index) ? (size_t)lua_rawlen(L, ids_index) : 0;
+zlb_job *zlb_job_new(lua_State *L, bool safe, size_t ids) {
     zlb_job *job = lua_newuserdata(L, sizeof *job);
     *job = (zlb_job){.op = NULL};
     luaL_getmetatable(L, zlb_job_types[safe]);

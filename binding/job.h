@@ -41,9 +41,9 @@ static inline int zlb_list_key(size_t place) {
     return (int)(place / ZL_REQUEST_IDS_MAX) + 1;
 }
 
-/* Push a job without an operation; of a safe client or not. Its ids are to be read from the list at
- * `ids_index` (0: it has none), whatever is there. */
-zlb_job *zlb_job_new(lua_State *L, bool safe, int ids_index);
+/* Push a job without an operation; of a safe client or not. It has room for the lists of so many
+ * ids. */
+zlb_job *zlb_job_new(lua_State *L, bool safe, size_t ids);
 
 /* Take the function on top of the stack, which is popped, as the on_progress of the job below it.
  */

@@ -1,10 +1,9 @@
 #include "make.h"
 
-#include <string.h>
-
 #include "../api/clock.h"
 #include "client.h"
 #include "errors.h"
+#include "ids.h"
 #include "job.h"
 #include "json.h"
 #include "options.h"
@@ -43,142 +42,6 @@ static zl_client *open_core(lua_State *L, const zl_operation_options *options) {
     zl_client *core = zlb_client_check(L)->core;
     check_target(L, core, options);
     return core;
-}
-
-/* --- ids ------------------------------------------------------------------------------------- */
-
-/* Item i of the list of ids on top of the stack is bad: the item itself is on top now. */
-static void refuse_id(lua_State *L, size_t i) {
-    const char *where = lua_pushfstring(L, "instance_ids[%d]", (int)i);
-    const char *expected = "expected a non-empty string";
-    size_t len;
-    if (lua_type(L, -2) != LUA_TSTRING) {
-        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "%s, got %s", expected,
-                        luaL_typename(L, -2));
-    }
-    const char *id = lua_tolstring(L, -2, &len);
-    const char *problem = len == 0                        ? "an empty string"
-                          : memchr(id, '\0', len) != NULL ? "a string with a NUL byte"
-                                                          : "one that is not valid UTF-8";
-    (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "%s, got %s", expected, problem);
-}
-
-/* The list of ids must have no keys but 1 … n: a hole would silently lose what is behind it. */
-static size_t check_list(lua_State *L, int index) {
-    size_t count = 0, last = 0;
-    lua_pushnil(L);
-    while (lua_next(L, index) != 0) {
-        lua_pop(L, 1);
-        lua_Number key = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
-        if (!(key >= 1 && key <= 2147483647.0) || key != (lua_Number)(size_t)key) {
-            (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "instance_ids",
-                            "expected a list, got a table with a key that is no index from 1");
-        }
-        last = (size_t)key > last ? (size_t)key : last;
-        count++;
-    }
-    if (count != last) {
-        size_t hole = 1;
-        for (;; hole++) {
-            lua_rawgeti(L, index, (int)hole);
-            bool is_hole = lua_isnil(L, -1);
-            lua_pop(L, 1);
-            if (is_hole) {
-                break;
-            }
-        }
-        const char *where = lua_pushfstring(L, "instance_ids[%d]", (int)hole);
-        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, where, "expected a non-empty string, got nil");
-    }
-    return count;
-}
-
-/* Add the value on top of the stack. What zl_ids_add returns; what is no string is no id. */
-static int add_id(lua_State *L, zl_ids *ids) {
-    zl_view id = {NULL, 0};
-    if (lua_type(L, -1) == LUA_TSTRING) {
-        id.data = lua_tolstring(L, -1, &id.len);
-    }
-    return zl_ids_add(ids, id);
-}
-
-/* A list for each batch of so many ids, or none, in the user value at `lists`. */
-static void set_lists(lua_State *L, int lists, size_t count, bool none) {
-    for (size_t first = 0; first < count; first += ZL_REQUEST_IDS_MAX) {
-        size_t left = count - first;
-        if (none) {
-            lua_pushnil(L);
-        } else {
-            lua_createtable(L, (int)(left < ZL_REQUEST_IDS_MAX ? left : ZL_REQUEST_IDS_MAX), 0);
-        }
-        lua_rawseti(L, lists, zlb_list_key(first));
-    }
-}
-
-/* Read a list of so many ids that come in their order, and of which none is bad, as most lists are:
- * by going through it once, without an allocation of Lua's, in which a finaliser might change it.
- * The strings also go into the lists that the results will have. The job is on top. False: it is
- * another, and nothing was read. */
-static bool read_in_order(lua_State *L, int index, size_t count, zl_ids *ids) {
-    size_t seen = 0;
-    bool ok = true;
-    lua_getuservalue(L, -1);
-    int lists = lua_gettop(L), list = lists + 1;
-    set_lists(L, lists, count, false);
-    lua_rawgeti(L, lists, zlb_list_key(0));
-    lua_pushnil(L);
-    while (ok && lua_next(L, index) != 0) {
-        size_t place = ids->count;
-        ok = lua_type(L, -2) == LUA_TNUMBER && lua_tonumber(L, -2) == (lua_Number)++seen &&
-             seen <= count && add_id(L, ids) == ZL_OK;
-        if (ids->count == place) { /* a repeat is left out */
-            lua_pop(L, 1);
-            continue;
-        }
-        if (place > 0 && place % ZL_REQUEST_IDS_MAX == 0) {
-            lua_rawgeti(L, lists, zlb_list_key(place));
-            lua_replace(L, list);
-        }
-        lua_rawseti(L, list, (int)(place % ZL_REQUEST_IDS_MAX) + 1);
-    }
-    ok = ok && seen == count;
-    if (!ok) {
-        zl_ids_free(ids);
-        set_lists(L, lists, count, true);
-    }
-    lua_settop(L, lists - 1);
-    return ok;
-}
-
-/* Read the ids of the list at `index`. Raises what is wrong with them. */
-static void read_ids(lua_State *L, int index, zl_ids *ids) {
-    if (lua_type(L, index) != LUA_TTABLE) {
-        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "instance_ids",
-                        "expected a list of strings, got %s",
-                        lua_isnone(L, index) ? "nothing" : luaL_typename(L, index));
-    }
-    size_t count = (size_t)lua_rawlen(L, index);
-    if (!zl_ids_reserve(ids, count)) {
-        (void)zlb_raise_memory(L);
-    }
-    if (count > 0 && read_in_order(L, index, count, ids)) {
-        return;
-    }
-    count = check_list(L, index);
-    if (count == 0) {
-        (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "instance_ids",
-                        "expected at least one id, got an empty list");
-    }
-    for (size_t i = 1; i <= count; i++) {
-        lua_rawgeti(L, index, (int)i);
-        int rc = add_id(L, ids);
-        if (rc == ZL_ERR_NOMEM) {
-            (void)zlb_raise_memory(L);
-        } else if (rc != ZL_OK) {
-            refuse_id(L, i);
-        }
-        lua_pop(L, 1);
-    }
 }
 
 /* An operation could not be made. Its arguments were checked before. */
@@ -234,6 +97,7 @@ static const char *const stop_options[] = {
     "max_attempts", "on_error",       "on_progress",    "service",      "timeout",
     "wait",         "wait_max_delay", "wait_min_delay", "wait_timeout", NULL,
 };
+ZLB_OPTIONS_FIT(stop_options);
 
 /* wait, grace and what goes with them. An option that would do nothing is refused. */
 static void read_stop_watch(lua_State *L, const zlb_options *given, zl_operation_options *options) {
@@ -281,8 +145,9 @@ void zlb_make_stop(lua_State *L) {
         }
         force = ZL_FALSE;
     }
-    zlb_job *job = zlb_job_new(L, safe, 2);
-    read_ids(L, 2, &job->ids);
+    size_t count = zlb_ids_count(L, 2);
+    zlb_job *job = zlb_job_new(L, safe, count);
+    zlb_ids_read(L, 2, count, true, &job->ids);
     set_progress(L, &given);
     zl_client *core = open_core(L, &options);
     if (options.wait && is_bmc(core, &options)) {
@@ -307,11 +172,11 @@ void zlb_make_status(lua_State *L) {
     zlb_options given;
     zlb_options_read(L, 3, status_options, &given);
     zl_operation_options options = operation_options(L, &given);
-    zlb_job *job = zlb_job_new(L, safe, 2);
+    zlb_job *job = zlb_job_new(L, safe, 0);
     zl_ids *ids = NULL;
     if (!lua_isnil(L, 2)) {
         ids = &job->ids;
-        read_ids(L, 2, ids);
+        zlb_ids_read(L, 2, zlb_ids_count(L, 2), false, ids);
     }
     zl_client *core = open_core(L, &options);
     if (is_bmc(core, &options)) {
@@ -335,8 +200,8 @@ void zlb_make_wait(lua_State *L) {
     zl_operation_options options = operation_options(L, &given);
     check_progress(L, &given);
     options.watch = watch_options(L, &given);
-    zlb_job *job = zlb_job_new(L, safe, 2);
-    read_ids(L, 2, &job->ids);
+    zlb_job *job = zlb_job_new(L, safe, 0);
+    zlb_ids_read(L, 2, zlb_ids_count(L, 2), false, &job->ids);
     set_progress(L, &given);
     zl_client *core = open_core(L, &options);
     if (is_bmc(core, &options)) {

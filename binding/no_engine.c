@@ -40,6 +40,7 @@ const char *const zlb_client_options[] = {
     "user_agent",
     NULL,
 };
+ZLB_OPTIONS_FIT(zlb_client_options);
 
 const bool zlb_engine_asks = false;
 

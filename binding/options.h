@@ -24,6 +24,10 @@ typedef struct zlb_options {
     } each[ZLB_OPTIONS_MOST];
 } zlb_options;
 
+/* That so many fit, of an array of names with NULL at its end. */
+#define ZLB_OPTIONS_FIT(names)                                                                     \
+    _Static_assert(sizeof(names) / sizeof(names)[0] <= ZLB_OPTIONS_MOST + 1, "too many options")
+
 /* Read the argument at `index`, a table of options, or none at all: push the values, which must
  * stay where they are while they are asked for. Every key must be among names (NULL-terminated).
  * Raises INVALID_ARGUMENT or UNKNOWN_OPTION, with what was meant. */

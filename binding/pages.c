@@ -49,7 +49,7 @@ static void copy_table(lua_State *L, int index) {
 
 /* params[name], which is given its default if it is absent. */
 static int64_t check_integer(lua_State *L, const char *name, int otherwise) {
-    lua_getfield(L, 3, name); /* the copy has no metatable */
+    lua_getfield(L, PARAMS, name); /* the copy has no metatable */
     int type = lua_type(L, -1);
     double value = type == LUA_TNIL ? otherwise : lua_tonumber(L, -1);
     if (type != LUA_TNIL && type != LUA_TNUMBER) {
@@ -63,7 +63,7 @@ static int64_t check_integer(lua_State *L, const char *name, int otherwise) {
     }
     lua_pop(L, 1);
     lua_pushinteger(L, (lua_Integer)value);
-    lua_setfield(L, 3, name);
+    lua_setfield(L, PARAMS, name);
     return (int64_t)value;
 }
 

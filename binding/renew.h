@@ -9,8 +9,8 @@
 /* Make what it needs though memory has run out; the metatable of clients is on top of the stack. */
 void zlb_renew_keep(lua_State *L);
 
-/* Read the option `credentials` for the client on top of the stack. False:
- * not given. Raises, also when others are given besides. */
+/* Read the option `credentials` for the client on top of the stack. False: not given. Raises, also
+ * when others are given besides. */
 bool zlb_renew_begin(lua_State *L, const zlb_options *given, zlb_client *client);
 
 /* Ask the function of the client at client_index, and give the core what it says. Raises nothing

@@ -2,14 +2,21 @@
 
 #define SCRATCH_TYPE "zenlayer.scratch"
 
+/* A script can get at it, and call it with anything. Its upvalue is the metatable that it is in. */
 static int s_gc(lua_State *L) {
-    zlb_scratch_clear(lua_touserdata(L, 1));
+    if (lua_type(L, 1) == LUA_TUSERDATA && lua_getmetatable(L, 1) &&
+        lua_rawequal(L, -1, lua_upvalueindex(1))) {
+        zlb_scratch *scratch = lua_touserdata(L, 1);
+        zlb_scratch_clear(scratch);
+        scratch->is_over = true;
+    }
     return 0;
 }
 
 void zlb_scratch_open(lua_State *L) {
     if (zlb_newmetatable(L, SCRATCH_TYPE)) {
-        lua_pushcfunction(L, s_gc);
+        lua_pushvalue(L, -1);
+        lua_pushcclosure(L, s_gc, 1);
         lua_setfield(L, -2, "__gc");
         zlb_keep_metatable(L, SCRATCH_TYPE);
     }
@@ -27,8 +34,6 @@ zlb_scratch *zlb_scratch_new(lua_State *L) {
 void zlb_scratch_clear(zlb_scratch *scratch) {
     zl_buf_free(&scratch->buf);
     zl_buf_free(&scratch->head);
-    zl_ids_free(&scratch->ids);
-    zl_endpoint_free(&scratch->endpoint);
     zl_credentials_file_free(&scratch->file);
     zl_signer_free(scratch->signer);
     scratch->signer = NULL;

@@ -5,24 +5,21 @@
 
 #include "../api/buf.h"
 #include "../api/credentials_file.h"
-#include "../api/endpoint.h"
-#include "../api/ids.h"
 #include "../api/sign.h"
 #include "compat.h"
 
 typedef struct zlb_scratch {
     zl_buf buf;
-    zl_buf head; /* of an answer whose body is in buf */
-    zl_ids ids;
-    zl_endpoint endpoint;
+    zl_buf head; /* of an answer */
     zl_credentials_file file;
     zl_signer *signer;
+    bool is_over; /* it was finalised: what it gets now must be freed by whoever gives it */
 } zlb_scratch;
 
 /* Create the metatable. Idempotent; leaves the stack as it was. */
 void zlb_scratch_open(lua_State *L);
 
-/* Push an empty scratch. It lives as long as it is on the stack. */
+/* Push an empty scratch. It lives as long as it is on the stack, or wherever it is kept. */
 zlb_scratch *zlb_scratch_new(lua_State *L);
 
 /* Free what it holds now, instead of at the next collection. May be used again. */

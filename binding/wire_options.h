@@ -13,8 +13,8 @@ typedef struct zlb_wire_options {
     size_t max_response_bytes;
 } zlb_wire_options;
 
-/* Read them, for an endpoint with TLS or without. A proxy must have one
- * of these schemes (NULL-terminated), or else has this problem. Raises what is wrong. */
+/* Read them, for an endpoint with TLS or without. A proxy must have one of these schemes
+ * (NULL-terminated), or else has this problem. Raises what is wrong. */
 zlb_wire_options zlb_wire_options_read(lua_State *L, const zlb_options *given, bool tls,
                                        const char *const *schemes, const char *problem);
 

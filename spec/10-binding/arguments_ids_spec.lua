@@ -63,6 +63,27 @@ for _, method in ipairs(METHODS) do
             refused(method, { where = "instance_ids" }, table.pack("a", "b"))
         end)
 
+        -- Lua may say of such a table that it is as long as its last key.
+        it("few that are far apart, at no great cost", function()
+            local function peak_kib()
+                local file = assert(io.open "/proc/self/status")
+                local text = file:read "*a"
+                file:close()
+                return tonumber(text:match "VmHWM:%s+(%d+)")
+            end
+            for _, most in ipairs { 9, 10, 20, 26, 30 } do
+                local items = {}
+                for k = 0, most do
+                    items[k + 1] = ("[%.0f] = 'ins-%d'"):format(2 ^ k, k)
+                end
+                -- One that is made at once keeps all of them where it looks for its length.
+                local ids = load("return {" .. table.concat(items, ", ") .. "}")()
+                local before = peak_kib()
+                refused(method, { where = "instance_ids[3]", text = "got nil" }, ids)
+                assert.is_true(peak_kib() - before < 16 * 1024)
+            end
+        end)
+
         it("the bad one among many, wherever it is", function()
             property.check(50, function()
                 local ids, n = {}, math.random(1, 300)

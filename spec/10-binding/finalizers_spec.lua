@@ -88,6 +88,26 @@ describe("a finalizer that changes", function()
         ]], echo.endpoint))
     end)
 
+    -- What is kept for it is gone by then.
+    it("zenlayer.sign, when the state ends", function()
+        local output, status = process.run_lua([[
+            local finalizer = require "every_lua".finalizer
+            local sign
+            local function late()
+                print(#sign {
+                    access_key_id = "id", access_key_password = "password", host = "h", body = "",
+                    timestamp = 1,
+                }.Authorization)
+            end
+            KEPT = { finalizer(late) } -- made before the module's own: finalised after them
+            sign = require "zenlayer".sign
+            late()
+        ]], {})
+        assert.equal(0, status, output)
+        local first, last = output:match "^(%d+)\n(%d+)\n$"
+        assert(first and first == last, output)
+    end)
+
     it("a list of ids", function()
         run([[
             each(function()

@@ -79,6 +79,20 @@ describe("an answer", function()
         assert.equal(math.huge, read(("9"):rep(400)))
     end)
 
+    -- What has none of both is not gone through for them.
+    it("has numbers and nulls the same after whatever text", function()
+        for _, text in ipairs {
+            '"\\""', '"a\\\\"', '"\\\\\\""', '"n"', '""', '"-"', "true", "[]", '"\\u0022,"',
+        } do
+            local value = read('{"a":' .. text .. ',"b":7,"c":null,"d":[null]}')
+            assert.equal("7", tostring(value.b), text)
+            assert.is_nil(value.c, text)
+            assert.equal(zenlayer.null, value.d[1], text)
+            value = read('{"a":' .. text .. ',"d":null}')
+            assert.is_nil(value.d, text)
+        end
+    end)
+
     it("has strings of digits as they are", function()
         for _, text in ipairs {
             "18446744073709551615", '\\"18446744073709551615', "\\\\", "a,18446744073709551615]",

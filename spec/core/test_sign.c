@@ -489,24 +489,71 @@ static void test_values_of_blanks_alone(void **state) {
 
 static size_t crypto_allocations; /* OpenSSL's: counted, so that the test can say it looked */
 
+/* The blocks that it got since `notes_blocks` was set, and has not given back. */
+static struct {
+    unsigned char *start;
+    size_t size;
+} crypto_blocks[256];
+static bool notes_blocks;
+
+static void *note_block(void *block, size_t size) {
+    size_t i = 0;
+    while (i < COUNT(crypto_blocks) && crypto_blocks[i].start != NULL) {
+        i++;
+    }
+    if (notes_blocks && block != NULL) {
+        assert_true(i < COUNT(crypto_blocks));
+        memset(block, 0, size); /* it is read whole later, written to or not */
+        crypto_blocks[i].start = block;
+        crypto_blocks[i].size = size;
+    }
+    return block;
+}
+
+static void forget_block(const void *block) {
+    for (size_t i = 0; i < COUNT(crypto_blocks) && block != NULL; i++) {
+        if (crypto_blocks[i].start == block) {
+            crypto_blocks[i].start = NULL;
+        }
+    }
+}
+
 static void *crypto_malloc(size_t size, const char *file, int line) {
     (void)file;
     (void)line;
     crypto_allocations++;
-    return malloc(size);
+    return note_block(malloc(size), size);
 }
 
+/* What grows is not noted: nothing does that holds a key. */
 static void *crypto_realloc(void *block, size_t size, const char *file, int line) {
     (void)file;
     (void)line;
     crypto_allocations++;
+    forget_block(block);
     return realloc(block, size);
 }
 
 static void crypto_free(void *block, const char *file, int line) {
     (void)file;
     (void)line;
+    forget_block(block);
     free(block);
+}
+
+/* In how many of those blocks these bytes are. */
+static size_t blocks_with(const void *bytes, size_t len) {
+    size_t with = 0;
+    for (size_t i = 0; i < COUNT(crypto_blocks); i++) {
+        const unsigned char *at = crypto_blocks[i].start;
+        size_t left = at == NULL ? 0 : crypto_blocks[i].size;
+        while (left >= len && memcmp(at, bytes, len) != 0) {
+            at++;
+            left--;
+        }
+        with += left >= len;
+    }
+    return with;
 }
 
 static void test_a_signature_allocates_nothing_of_ours(void **state) {
@@ -565,6 +612,38 @@ static void test_secrets_are_wiped(void **state) {
     (void)alloc_watch(password);
     free(block);
     assert_int_equal(alloc_watch(NULL), 1);
+}
+
+/* A signer whose key was changed has nothing left of the one before, and is as good as a new one.
+ */
+static void test_a_change_of_key(void **state) {
+    (void)state;
+    static const char password[] = "pass-w0rd-of-some-length";
+    unsigned char inner_pad[sizeof password - 1];
+    char changed[AUTHORIZATION_MAX], fresh[AUTHORIZATION_MAX];
+    zl_signer *signer, *other;
+    zl_sign_input in = input_of(&vectors[0]);
+    for (size_t i = 0; i < sizeof inner_pad; i++) {
+        inner_pad[i] = (unsigned char)(password[i] ^ 0x36);
+    }
+    notes_blocks = true;
+    assert_int_equal(zl_signer_new_key(&signer, ZL_LIT("id"), zl_view_of(password)), ZL_OK);
+    assert_int_equal(zl_sign(signer, &in, changed), ZL_OK);
+    notes_blocks = false;
+    assert_true(blocks_with(password, sizeof password - 1) > 0);
+    assert_int_equal(zl_signer_change_key(signer, ZL_LIT("other"), ZL_LIT("another")), ZL_OK);
+    assert_int_equal(blocks_with(password, sizeof password - 1), 0);
+    assert_int_equal(blocks_with(inner_pad, sizeof inner_pad), 0);
+    assert_int_equal(zl_signer_new_key(&other, ZL_LIT("other"), ZL_LIT("another")), ZL_OK);
+    size_t len = zl_signer_authorization_len(signer);
+    assert_int_equal(len, zl_signer_authorization_len(other));
+    assert_int_equal(zl_sign(signer, &in, changed), ZL_OK);
+    assert_int_equal(zl_sign(other, &in, fresh), ZL_OK);
+    assert_memory_equal(changed, fresh, len);
+    assert_int_equal(zl_signer_change_key(signer, ZL_LIT("a\nb"), ZL_LIT("p")), ZL_ERR_ARG);
+    assert_int_equal(zl_signer_change_key(signer, ZL_LIT("a"), ZL_LIT("")), ZL_ERR_ARG);
+    zl_signer_free(other);
+    zl_signer_free(signer);
 }
 
 /* Every allocation fails in turn, OpenSSL's included: an error, nothing leaked, nothing made. */
@@ -647,6 +726,7 @@ int main(void) {
         cmocka_unit_test(test_a_signature_allocates_nothing_of_ours),
         cmocka_unit_test(test_the_allocations_of_a_signature_do_not_add_up),
         cmocka_unit_test(test_secrets_are_wiped),
+        cmocka_unit_test(test_a_change_of_key),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_out_of_memory_while_signing),
     };
