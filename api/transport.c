@@ -802,10 +802,6 @@ int64_t zl_transport_next_timeout_ms(const zl_transport *t) {
     return due_ms > now_ms ? due_ms - now_ms : 0;
 }
 
-bool zl_transport_has_answer(const zl_transport *t) {
-    return t->finished != NULL;
-}
-
 bool zl_transport_take(zl_transport *t, zl_delivery *out) {
     zl_transfer *transfer = t->finished;
     if (transfer == NULL || !zl_maker_is_here(&t->maker)) {

@@ -84,9 +84,6 @@ typedef struct zl_delivery {
     zl_buf body;
 } zl_delivery;
 
-/* Whether there is an answer to be taken. */
-bool zl_transport_has_answer(const zl_transport *transport);
-
 /* Take the oldest answer that came; false if there is none. It must be reported to its operation.
  */
 bool zl_transport_take(zl_transport *transport, zl_delivery *out);

@@ -125,38 +125,32 @@ static void refuse_in_nginx(lua_State *L, const zlb_client *client) {
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* Take in one answer, if there is one. Its bytes are held by nothing but this function: of all that
- * it calls, only what runs protected may raise. */
-static bool deliver_one(lua_State *L, int client_index) {
-    const zlb_client *client = lua_touserdata(L, client_index);
-    zl_delivery delivery;
+/* Take in one answer, whose bytes nothing else holds: of all that this calls, only what runs
+ * protected may raise. */
+static void deliver_one(lua_State *L, int client_index, zl_delivery *delivery) {
     zl_answer answer;
-    if (client->transport == NULL || !zl_transport_take(client->transport, &delivery)) {
-        return false;
-    }
     lua_getuservalue(L, client_index);
-    lua_rawgeti(L, -1, zlb_hash_key(zl_operation_tag(delivery.op)));
+    lua_rawgeti(L, -1, zlb_hash_key(zl_operation_tag(delivery->op)));
     lua_remove(L, -2);
-    zl_answer_init(&answer, delivery.status);
-    zl_answer_add_head(&answer, zl_buf_view(&delivery.head));
-    zlb_reported rc =
-        zlb_job_report(L, lua_gettop(L), delivery.n, &answer, zl_buf_view(&delivery.body));
-    zl_buf_free(&delivery.head);
-    zl_buf_free(&delivery.body);
-    if (rc == ZLB_REPORT_FAILED) {
+    zl_answer_init(&answer, delivery->status);
+    zl_answer_add_head(&answer, zl_buf_view(&delivery->head));
+    zlb_reported reported =
+        zlb_job_report(L, lua_gettop(L), delivery->n, &answer, zl_buf_view(&delivery->body));
+    zl_buf_free(&delivery->head);
+    zl_buf_free(&delivery->body);
+    if (reported == ZLB_REPORT_FAILED) {
         (void)lua_error(L);
     }
-    return true;
 }
 
 /* Take in every answer. In most frames of a game there is none; then nothing is allocated. */
 static void deliver(lua_State *L, int client_index) {
     const zlb_client *client = lua_touserdata(L, client_index);
     int top = lua_gettop(L);
-    bool more = true;
+    zl_delivery delivery;
     luaL_checkstack(L, 20, "zenlayer");
-    while (more && client->transport != NULL && zl_transport_has_answer(client->transport)) {
-        more = deliver_one(L, client_index);
+    while (client->transport != NULL && zl_transport_take(client->transport, &delivery)) {
+        deliver_one(L, client_index, &delivery);
         lua_settop(L, top);
     }
 }

@@ -130,9 +130,7 @@ static void read_any(lua_State *L, int index, zl_ids *ids) {
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "instance_ids",
                         "expected at least one id, got an empty list");
     }
-    if (!zl_ids_reserve(ids, count)) {
-        (void)zlb_raise_memory(L);
-    }
+    (void)zl_ids_reserve(ids, count); /* if it fails, adding one tells */
     for (size_t i = 1; i <= count; i++) {
         lua_rawgeti(L, index, (int)i);
         int rc = add_id(L, ids);
@@ -167,9 +165,7 @@ void zlb_ids_read(lua_State *L, int index, size_t count, bool to_lists, zl_ids *
                         "expected a list of strings, got %s",
                         lua_isnone(L, index) ? "nothing" : luaL_typename(L, index));
     }
-    if (count > 0 && !zl_ids_reserve(ids, count)) {
-        (void)zlb_raise_memory(L);
-    }
+    (void)zl_ids_reserve(ids, count); /* as above */
     if (count == 0 || !read_in_order(L, index, count, to_lists, ids)) {
         read_any(L, index, ids);
     }

@@ -66,6 +66,7 @@ static void test_room_made_before(void **state) {
     add_ids(&ids, "id-", 100);
     assert_true(ids.count == 100 && ids.ends == ends && ids.table == table);
     assert_true(zl_ids_reserve(&ids, 0) && ids.ends == ends);
+    assert_false(zl_ids_reserve(&ids, (size_t)INT32_MAX + 1));
     alloc_fail_at(2, false);
     assert_false(zl_ids_reserve(&ids, 1000));
     alloc_fail_at(0, false);
