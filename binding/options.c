@@ -28,7 +28,9 @@ void zlb_options_read(lua_State *L, int index, const char *const *names, zlb_opt
         (void)zlb_raise(L, ZL_CODE_INVALID_ARGUMENT, "options", "expected a table, got %s",
                         luaL_typename(L, index));
     }
-    luaL_checkstack(L, 2 * ZLB_OPTIONS_MOST, "options");
+    if (!lua_checkstack(L, 2 * ZLB_OPTIONS_MOST)) { /* far below Lua's limit: it is memory */
+        (void)zlb_raise_memory(L);
+    }
     lua_pushnil(L);
     while (lua_next(L, index) != 0) {
         zl_view key = {"", 0};
