@@ -90,6 +90,18 @@ static bool set_prefix(zl_signer *signer, zl_view key_id) {
     return zl_buf_ok(&signer->prefix);
 }
 
+static bool set_key(zl_signer *signer, zl_view password) {
+    const unsigned char *key = (const unsigned char *)password.data;
+    forget_errors();
+    return EVP_MAC_init(signer->keyed, key, password.len, NULL) == 1;
+}
+
+bool zl_signer_forget_key(zl_signer *signer) {
+    zl_buf_clear(&signer->prefix);
+    /* Long enough for those of OpenSSL's providers that refuse short ones. */
+    return set_key(signer, ZL_LIT("nobody's key, of some thirty bytes"));
+}
+
 int zl_signer_change_key(zl_signer *signer, zl_view key_id, zl_view password) {
     if (key_id.len == 0 || key_id.len > ZL_SIGN_KEY_ID_MAX || password.len == 0 ||
         !zl_header_safe(key_id)) {
@@ -100,12 +112,10 @@ int zl_signer_change_key(zl_signer *signer, zl_view key_id, zl_view password) {
                      : odd_id               ? "the access key id"
                      : odd_password         ? "the access key password"
                                             : NULL;
-    const unsigned char *key = (const unsigned char *)password.data;
     if (!set_prefix(signer, key_id)) {
         return ZL_ERR_NOMEM;
     }
-    forget_errors();
-    return EVP_MAC_init(signer->keyed, key, password.len, NULL) == 1 ? ZL_OK : failure();
+    return set_key(signer, password) ? ZL_OK : failure();
 }
 
 int zl_signer_new_key(zl_signer **out, zl_view key_id, zl_view password) {

@@ -33,9 +33,13 @@ typedef struct zl_signer zl_signer;
  * ZL_ERR_ARG: an empty id or password, an id over ZL_SIGN_KEY_ID_MAX or not fit for a header. */
 int zl_signer_new_key(zl_signer **out, zl_view key_id, zl_view password);
 
-/* Make it the signer of another key pair: nothing is looked up and hardly anything allocated. If
- * that fails it is good for nothing but to be freed. Errors as above. */
+/* Make it the signer of another key pair: nothing is looked up and hardly anything allocated.
+ * Errors as above, after which it is good for another change of key alone. */
 int zl_signer_change_key(zl_signer *signer, zl_view key_id, zl_view password);
+
+/* Leave nothing of its key pair in it: it is good for a change of key alone. False if that failed:
+ * then it is to be freed. */
+bool zl_signer_forget_key(zl_signer *signer);
 
 /* A signer that presents a token: its authorization is `Bearer <token>`.
  * ZL_ERR_ARG: an empty token, or one not fit for a header. */

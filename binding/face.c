@@ -86,10 +86,7 @@ static int authorize(zlb_scratch *kept, zl_view id, zl_view password, const zl_s
         *len = zl_signer_authorization_len(kept->signer);
         rc = zl_sign(kept->signer, in, out);
     }
-    /* Long enough for those of OpenSSL's providers that refuse short ones. */
-    static const char no_key[] = "nobody's key, of some thirty bytes";
-    if (kept->is_over || kept->signer == NULL ||
-        zl_signer_change_key(kept->signer, ZL_LIT("none"), ZL_LIT(no_key)) != ZL_OK) {
+    if (kept->is_over || kept->signer == NULL || !zl_signer_forget_key(kept->signer)) {
         zl_signer_free(kept->signer);
         kept->signer = NULL;
     }
