@@ -545,13 +545,13 @@ static void crypto_free(void *block, const char *file, int line) {
 static size_t blocks_with(const void *bytes, size_t len) {
     size_t with = 0;
     for (size_t i = 0; i < COUNT(crypto_blocks); i++) {
-        const unsigned char *at = crypto_blocks[i].start;
-        size_t left = at == NULL ? 0 : crypto_blocks[i].size;
-        while (left >= len && memcmp(at, bytes, len) != 0) {
+        const unsigned char *start = crypto_blocks[i].start;
+        size_t at = 0;
+        while (start != NULL && at + len <= crypto_blocks[i].size &&
+               memcmp(start + at, bytes, len) != 0) {
             at++;
-            left--;
         }
-        with += left >= len;
+        with += start != NULL && at + len <= crypto_blocks[i].size;
     }
     return with;
 }
