@@ -59,6 +59,7 @@ local LUA_SAYS = {
     "not enough memory", "'next'", "__gc", "error in error handling", "invalid option",
     "unable to dump", "protected metatable", "table index is", "must return", "bad argument",
     "cannot close", "interrupted!", "length is not an integer", "expected an error",
+    "chain too long", "loop in [gs]ettable",
 }
 
 local function check(ok, first, second)
