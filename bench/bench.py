@@ -22,10 +22,9 @@ import rows  # noqa: E402
 UNITS = {"us": 1e6, "ms": 1e3, "s": 1}
 COMPARE = {"times": lambda floor, ours: ours / floor, "rate": lambda floor, ours: floor / ours,
            "more": lambda floor, ours: ours - floor, "at most": lambda floor, ours: ours,
-           "shown": lambda floor, ours: ours / floor,
-           "shown rate": lambda floor, ours: floor / ours}
+           "shown": lambda floor, ours: ours / floor}
 SIGNS = {"times": "<= %g", "rate": ">= %g", "more": "<= +%g", "at most": "<= %g",
-         "shown": "", "shown rate": ""}
+         "shown": ""}
 LINE = "%-58s%10s%16s%9s%18s%9s  %-7s%9s%9s"
 
 
