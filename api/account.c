@@ -62,8 +62,7 @@ zl_batch zl_operation_batch(const zl_operation *op, size_t n) {
     zl_batch batch = {.outcome = ZL_OUTCOME_NOT_SENT};
     if (op->ids.count > 0) {
         batch.first = op->next_id + (n - op->made - 1) * ZL_REQUEST_IDS_MAX;
-        batch.count = op->ids.count - batch.first;
-        batch.count = batch.count < ZL_REQUEST_IDS_MAX ? batch.count : ZL_REQUEST_IDS_MAX;
+        batch.count = zl_batch_of(op->ids.count - batch.first);
     }
     if (op->aim == ZL_AIM_WAIT) {
         judge_by_status(op, &batch);

@@ -32,27 +32,26 @@ static bool are_plain(const char *text) {
     return ((quote | backslash | control | bytes) & EACH(0x80)) == 0;
 }
 
+static bool needs_escape(char c) {
+    return (unsigned char)c < 0x20 || c == '"' || c == '\\';
+}
+
 /* How many bytes at the front of text need no escape. */
 static size_t plain_len(zl_view text) {
     size_t len = 0;
     while (text.len - len >= 8 && are_plain(text.data + len)) {
         len += 8;
     }
-    while (len < text.len && (unsigned char)text.data[len] >= 0x20 && text.data[len] != '"' &&
-           text.data[len] != '\\') {
+    while (len < text.len && !needs_escape(text.data[len])) {
         len++;
     }
     return len;
 }
 
-static bool is_plain(unsigned char c) {
-    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
-}
-
 bool zl_json_is_plain(zl_view text) {
     size_t i = 0;
     if (text.len < 8) {
-        while (i < text.len && is_plain((unsigned char)text.data[i])) {
+        while (i < text.len && (unsigned char)text.data[i] < 0x80 && !needs_escape(text.data[i])) {
             i++;
         }
         return i > 0 && i == text.len;

@@ -67,8 +67,7 @@ static bool activate(zl_operation *op, zl_task *t) {
 
 /* The next call of those that were not begun. NULL when out of memory, here and below. */
 static zl_task *begin_own(zl_operation *op) {
-    size_t count = op->ids.count - op->next_id;
-    count = count < ZL_REQUEST_IDS_MAX ? count : ZL_REQUEST_IDS_MAX;
+    size_t count = zl_batch_of(op->ids.count - op->next_id);
     zl_task *t = make_room(op, 1) ? zl_task_new(ZL_TASK_OWN, count) : NULL;
     if (t == NULL) {
         return NULL;

@@ -107,26 +107,30 @@ zl_view zl_request_header_value(const zl_request *request, size_t i) {
     return (zl_view){zl_request_line(request, i) + skip, request->headers[i].len - skip};
 }
 
-static void add_ids(zl_buf *out, const zl_ids *ids, const size_t *which, size_t count) {
-    zl_view piece = zl_ids_in_json(ids, which, count);
-    if (piece.len > 0) {
-        (void)zl_buf_reserve(out, piece.len + sizeof "\"instanceIds\":[\"\"]}");
-        zl_buf_add_text(out, "\"instanceIds\":[\"");
-        zl_buf_add_view(out, piece);
-        zl_buf_add_text(out, "\"]");
-        return;
-    }
-    size_t len = sizeof "\"instanceIds\":[]";
+static void add_each(zl_buf *out, const zl_ids *ids, const size_t *which, size_t count) {
+    size_t len = 0;
     for (size_t i = 0; i < count; i++) {
         len += zl_ids_at(ids, which[i]).len + sizeof "\"\",";
     }
     (void)zl_buf_reserve(out, len); /* at once, if no id needs an escape */
-    zl_buf_add_text(out, "\"instanceIds\":[");
     for (size_t i = 0; i < count; i++) {
         if (i > 0) {
             zl_buf_add_char(out, ',');
         }
         zl_json_add_string(out, zl_ids_at(ids, which[i]));
+    }
+}
+
+static void add_ids(zl_buf *out, const zl_ids *ids, const size_t *which, size_t count) {
+    zl_view piece = zl_ids_in_json(ids, which, count);
+    zl_buf_add_text(out, "\"instanceIds\":[");
+    if (piece.len > 0) {
+        (void)zl_buf_reserve(out, piece.len + sizeof "\"\"]}");
+        zl_buf_add_char(out, '"');
+        zl_buf_add_view(out, piece);
+        zl_buf_add_char(out, '"');
+    } else {
+        add_each(out, ids, which, count);
     }
     zl_buf_add_char(out, ']');
 }

@@ -66,6 +66,11 @@ static inline size_t zl_batches_of(size_t ids) {
     return (ids + ZL_REQUEST_IDS_MAX - 1) / ZL_REQUEST_IDS_MAX;
 }
 
+/* How many of so many ids the next batch takes. */
+static inline size_t zl_batch_of(size_t ids) {
+    return ids < ZL_REQUEST_IDS_MAX ? ids : ZL_REQUEST_IDS_MAX;
+}
+
 /* The API version that goes with a service ("vm", "bmc", "zec"); empty for any other. */
 zl_view zl_request_default_version(zl_view service);
 

@@ -841,8 +841,7 @@ static void prepare_transfers(zl_transport *t) {
         if (transfer == NULL) {
             return;
         }
-        transfer->next = t->idle;
-        t->idle = transfer;
+        put_back(t, transfer);
     }
 }
 

@@ -10,6 +10,12 @@ void zlb_push_view(lua_State *L, zl_view view) {
     lua_pushlstring(L, view.len > 0 ? view.data : "", view.len);
 }
 
+int zlb_push_raw(lua_State *L, int index, const char *name) {
+    lua_pushstring(L, name);
+    lua_rawget(L, index);
+    return lua_type(L, -1);
+}
+
 void zlb_set_view(lua_State *L, const char *name, zl_view view) {
     if (view.len > 0) {
         zlb_push_view(L, view);
@@ -172,9 +178,8 @@ static void add_escaped(line *out, const char *text, size_t len, size_t most) {
 /* Push a field of the error at `index`, raw: a line must come out of whatever the table has become.
  * False, with nothing pushed, if it is neither a string nor a number. */
 static bool push_field(lua_State *L, int index, const char *name) {
-    lua_pushstring(L, name);
-    lua_rawget(L, index);
-    if (lua_type(L, -1) == LUA_TSTRING || lua_type(L, -1) == LUA_TNUMBER) {
+    int type = zlb_push_raw(L, index, name);
+    if (type == LUA_TSTRING || type == LUA_TNUMBER) {
         return true;
     }
     lua_pop(L, 1);

@@ -38,6 +38,9 @@ bool zlb_is_interrupt(lua_State *L, int index);
  * Lua 5.4 on this is a warning, elsewhere nothing. */
 void zlb_warn(lua_State *L, const char *what);
 
+/* Push field `name` of the table at `index`, raw. Returns its type. */
+int zlb_push_raw(lua_State *L, int index, const char *name);
+
 /* Push a view as a string; set field `name` of the table on top to it, unless it is empty. */
 void zlb_push_view(lua_State *L, zl_view view);
 void zlb_set_view(lua_State *L, const char *name, zl_view view);

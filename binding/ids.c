@@ -63,11 +63,10 @@ static int add_id(lua_State *L, zl_ids *ids) {
 /* A list for each batch of so many ids, or none, in the user value at `lists`. */
 static void set_lists(lua_State *L, int lists, size_t count, bool none) {
     for (size_t first = 0; first < count; first += ZL_REQUEST_IDS_MAX) {
-        size_t left = count - first;
         if (none) {
             lua_pushnil(L);
         } else {
-            lua_createtable(L, (int)(left < ZL_REQUEST_IDS_MAX ? left : ZL_REQUEST_IDS_MAX), 0);
+            lua_createtable(L, (int)zl_batch_of(count - first), 0);
         }
         lua_rawseti(L, lists, zlb_list_key(first));
     }
@@ -115,9 +114,7 @@ static bool read_in_order(lua_State *L, int index, size_t count, bool to_lists, 
     bool ok = take_all(L, index, count, lists, ids);
     if (!ok) {
         zl_ids_free(ids);
-    }
-    if (!ok && to_lists) {
-        set_lists(L, lists, count, true);
+        set_lists(L, lists, to_lists ? count : 0, true);
     }
     lua_settop(L, top);
     return ok;

@@ -8,7 +8,6 @@
 #include "names.h"
 #include "results.h"
 #include "safe.h"
-#include "scratch.h"
 
 /* --- life ------------------------------------------------------------------------------------- */
 
@@ -23,11 +22,10 @@ void zlb_job_free(zlb_job *job) {
     zl_buf_free(&job->body);
 }
 
-/* A script can get at it, and call it with anything. Its upvalue is the metatable that it is in. */
 static int collect(lua_State *L) {
-    if (lua_type(L, 1) == LUA_TUSERDATA && lua_getmetatable(L, 1) &&
-        lua_rawequal(L, -1, lua_upvalueindex(1))) {
-        zlb_job_free(lua_touserdata(L, 1));
+    zlb_job *job = zlb_own(L);
+    if (job != NULL) {
+        zlb_job_free(job);
     }
     return 0;
 }

@@ -403,22 +403,29 @@ static bool looks_like_object(zl_view body) {
     return i < body.len && body.data[i] == '{';
 }
 
+/* The place of the first byte from `at` on that is in no string; none has begun there. */
+static size_t skip_strings(zl_view text, size_t at) {
+    while (at < text.len && text.data[at] == '"') {
+        for (at++; at < text.len && text.data[at] != '"'; at++) {
+            at += text.data[at] == '\\' ? 1 : 0;
+        }
+        at++;
+    }
+    return at;
+}
+
+static bool begins_number(char c) {
+    return (c >= '0' && c <= '9') || c == '-';
+}
+
 /* Whether there is a number or a null in the text: else nothing of it differs from one lua-cjson to
  * another. The answer to StopInstances mostly has none. */
 static bool has_numbers_or_nulls(zl_view text) {
-    bool in_string = false;
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.data[i];
-        if (in_string) {
-            i += c == '\\' ? 1 : 0;
-            in_string = c != '"';
-        } else if ((c >= '0' && c <= '9') || c == '-' || c == 'n') {
-            return true;
-        } else {
-            in_string = c == '"';
-        }
+    size_t i = skip_strings(text, 0);
+    while (i < text.len && !begins_number(text.data[i]) && text.data[i] != 'n') {
+        i = skip_strings(text, i + 1);
     }
-    return false;
+    return i < text.len;
 }
 
 /* OpenResty's fork of lua-cjson reads a number without fraction and exponent by strtoll, which
@@ -431,25 +438,19 @@ static bool is_in_number(char c) {
 
 /* Where the next number ends, from `at` on, that may be more than 64 bits; 0: there is none. */
 static size_t find_long_number(zl_view text, size_t at) {
-    bool in_string = false;
-    for (size_t i = at; i < text.len; i++) {
-        char c = text.data[i];
-        if (in_string) {
-            i += c == '\\' ? 1 : 0;
-            in_string = c != '"';
-        } else if ((c >= '0' && c <= '9') || c == '-') {
-            size_t from = i;
-            bool is_whole = true;
-            for (; i < text.len && is_in_number(text.data[i]); i++) {
-                char part = text.data[i];
-                is_whole = is_whole && part != '.' && part != 'e' && part != 'E';
-            }
-            if (is_whole && i - from > INT64_SAFE_DIGITS) {
-                return i;
-            }
-            i--; /* what follows is not looked at yet */
-        } else {
-            in_string = c == '"';
+    for (size_t i = skip_strings(text, at); i < text.len; i = skip_strings(text, i)) {
+        if (!begins_number(text.data[i])) {
+            i++;
+            continue;
+        }
+        size_t from = i;
+        bool is_whole = true;
+        for (; i < text.len && is_in_number(text.data[i]); i++) {
+            char part = text.data[i];
+            is_whole = is_whole && part != '.' && part != 'e' && part != 'E';
+        }
+        if (is_whole && i - from > INT64_SAFE_DIGITS) {
+            return i;
         }
     }
     return 0;
@@ -506,20 +507,11 @@ static void decode_object(lua_State *L, zl_view body) {
  * it. */
 static zl_view string_member(lua_State *L, int index, const char *name) {
     zl_view value = {NULL, 0};
-    lua_pushstring(L, name);
-    lua_rawget(L, index);
-    if (lua_type(L, -1) == LUA_TSTRING) {
+    if (zlb_push_raw(L, index, name) == LUA_TSTRING) {
         value.data = lua_tolstring(L, -1, &value.len);
     }
     lua_pop(L, 1);
     return value;
-}
-
-/* Push member `name` of the table at `index`; its type. */
-static int push_raw(lua_State *L, int index, const char *name) {
-    lua_pushstring(L, name);
-    lua_rawget(L, index);
-    return lua_type(L, -1);
 }
 
 static bool is_array(lua_State *L, int index) {
@@ -545,7 +537,7 @@ static bool is_list(lua_State *L, int index) {
  * left on the stack in any case. False if it is anything but a list of non-empty strings. */
 static bool read_failed_ids(lua_State *L, int response, zl_answer *answer) {
     bool ok = true;
-    int type = push_raw(L, response, "instanceIds");
+    int type = zlb_push_raw(L, response, "instanceIds");
     if (type != LUA_TTABLE) {
         return type == LUA_TNIL;
     }
@@ -572,11 +564,12 @@ static bool read_failed_ids(lua_State *L, int response, zl_answer *answer) {
 /* totalCount and dataSet of a page; the latter is left on the stack in any case. False unless there
  * are a number and a list. */
 static bool read_page(lua_State *L, int response, zl_answer *answer) {
-    double total = push_raw(L, response, "totalCount") == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
+    double total =
+        zlb_push_raw(L, response, "totalCount") == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
     bool ok = total >= 0 && total <= INTEGER_MAX_DOUBLE;
     answer->total_count = ok ? (int64_t)total : -1;
     lua_pop(L, 1);
-    int type = push_raw(L, response, "dataSet");
+    int type = zlb_push_raw(L, response, "dataSet");
     if (type == LUA_TNIL && total == 0) { /* some write an empty list as null */
         return true;
     }
@@ -611,7 +604,7 @@ static bool read_status_page(lua_State *L, int response, zl_answer *answer) {
 /* Everything the core wants to know of the decoded answer at `table`. One value is left on the
  * stack. */
 static void read_facts(lua_State *L, int table, zl_aim aim, zl_answer *answer) {
-    int type = push_raw(L, table, "response");
+    int type = zlb_push_raw(L, table, "response");
     bool ok = type == LUA_TNIL || (type == LUA_TTABLE && !is_array(L, -1));
     if (type != LUA_TTABLE) {
         lua_pop(L, 1);
@@ -625,7 +618,7 @@ static void read_facts(lua_State *L, int table, zl_aim aim, zl_answer *answer) {
     answer->code = string_member(L, table, "code");
     answer->message = string_member(L, table, "message");
     answer->has_code = answer->code.len > 0;
-    ok = ok && answer->request_id.len > 0 && push_raw(L, table, "code") == LUA_TNIL;
+    ok = ok && answer->request_id.len > 0 && zlb_push_raw(L, table, "code") == LUA_TNIL;
     lua_settop(L, response);
     if (ok && aim == ZL_AIM_STOP) {
         ok = read_failed_ids(L, response, answer);
@@ -654,7 +647,7 @@ void zlb_json_decode_answer(lua_State *L, zl_view body, zl_aim aim, zl_answer *a
 }
 
 void zlb_json_push_response(lua_State *L, int index) {
-    if (push_raw(L, index, "response") != LUA_TTABLE) {
+    if (zlb_push_raw(L, index, "response") != LUA_TTABLE) {
         lua_pop(L, 1);
         lua_pushvalue(L, index);
     }

@@ -67,16 +67,9 @@ static void take_copy(lua_State *L, int index) {
     lua_replace(L, index);
 }
 
-/* Push a field of the copy. Returns its type. */
-static int push_field(lua_State *L, int index, const char *name) {
-    lua_pushstring(L, name);
-    lua_rawget(L, index);
-    return lua_type(L, -1);
-}
-
 static zl_view field(lua_State *L, int index, const char *name) {
     zl_view value = {NULL, 0};
-    int type = push_field(L, index, name);
+    int type = zlb_push_raw(L, index, name);
     if (type == LUA_TSTRING) {
         value.data = lua_tolstring(L, -1, &value.len);
     }
@@ -93,7 +86,7 @@ static zl_view field(lua_State *L, int index, const char *name) {
 /* How long they are good for, by the server's clock as far as it is known; 0: for ever. */
 static int64_t read_lifetime_ms(lua_State *L, int index, const zl_client *core) {
     zl_moment now;
-    int type = push_field(L, index, "expires_at");
+    int type = zlb_push_raw(L, index, "expires_at");
     if (type == LUA_TNIL) {
         lua_pop(L, 1);
         return 0;

@@ -16,8 +16,7 @@ static void push_ids(lua_State *L, const zl_ids *ids) {
 /* Whether a batch has the ids that it was cut for, and so those of one of the job's lists. */
 static bool is_whole(const zl_operation *op, const zl_batch *batch) {
     size_t left = zl_operation_ids(op)->count - batch->first;
-    size_t all = left < ZL_REQUEST_IDS_MAX ? left : ZL_REQUEST_IDS_MAX;
-    return batch->first % ZL_REQUEST_IDS_MAX == 0 && batch->count == all;
+    return batch->first % ZL_REQUEST_IDS_MAX == 0 && batch->count == zl_batch_of(left);
 }
 
 /* Push the list that was made when the ids were read, which is then the caller's alone. False, with

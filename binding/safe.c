@@ -28,14 +28,20 @@ void zlb_add_methods(lua_State *L, const luaL_Reg *methods, bool safe) {
     }
 }
 
-ZL_HOT void *zlb_self(lua_State *L, const char *const types[2]) {
+ZL_HOT void *zlb_own(lua_State *L) {
+    bool same = false;
     if (lua_type(L, 1) == LUA_TUSERDATA && lua_getmetatable(L, 1)) {
-        bool same = lua_rawequal(L, -1, lua_upvalueindex(1)) != 0;
+        same = lua_rawequal(L, -1, lua_upvalueindex(1)) != 0;
         lua_pop(L, 1);
-        if (same) {
-            return lua_touserdata(L, 1);
-        }
     }
-    void *self = zlb_testudata(L, 1, types[0]);
+    return same ? lua_touserdata(L, 1) : NULL;
+}
+
+ZL_HOT void *zlb_self(lua_State *L, const char *const types[2]) {
+    void *self = zlb_own(L);
+    if (self != NULL) {
+        return self;
+    }
+    self = zlb_testudata(L, 1, types[0]);
     return self != NULL ? self : zlb_testudata(L, 1, types[1]);
 }

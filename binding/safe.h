@@ -12,6 +12,10 @@ int zlb_safe_call(lua_State *L);
  * metatable below that; with `safe`, each of them through zlb_safe_call. */
 void zlb_add_methods(lua_State *L, const luaL_Reg *methods, bool safe);
 
+/* The userdata at index 1 if its metatable is upvalue 1, else NULL. For finalisers, too: a script
+ * can get at one, and call it with anything. */
+void *zlb_own(lua_State *L);
+
 /* The userdata at index 1 if it is of one of the two types, else NULL. In a method that
  * zlb_add_methods made, its own metatable is found without a look into the registry. */
 void *zlb_self(lua_State *L, const char *const types[2]);

@@ -1,12 +1,12 @@
 #include "scratch.h"
 
+#include "safe.h"
+
 #define SCRATCH_TYPE "zenlayer.scratch"
 
-/* A script can get at it, and call it with anything. Its upvalue is the metatable that it is in. */
 static int s_gc(lua_State *L) {
-    if (lua_type(L, 1) == LUA_TUSERDATA && lua_getmetatable(L, 1) &&
-        lua_rawequal(L, -1, lua_upvalueindex(1))) {
-        zlb_scratch *scratch = lua_touserdata(L, 1);
+    zlb_scratch *scratch = zlb_own(L);
+    if (scratch != NULL) {
         zlb_scratch_clear(scratch);
         scratch->is_over = true;
     }
